@@ -1,0 +1,1 @@
+"""The gateway: HTTP API, live stream and page, in a process of its own."""

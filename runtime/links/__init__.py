@@ -1,0 +1,1 @@
+"""Links: other parties on the bus, in other processes or on other machines."""
