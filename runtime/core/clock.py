@@ -44,6 +44,16 @@ class Clock(Protocol):
         """For driver threads: block until `t`; False as soon as `cancelled` is set."""
 
 
+def machine_ns() -> int:
+    """The machine's monotonic time, the same in every process: for watching over processes."""
+    return time.monotonic_ns()
+
+
+def stopwatch_ns() -> int:
+    """The machine's finest counter, for measuring how long work took; never for deciding anything."""
+    return time.perf_counter_ns()
+
+
 class MonotonicClock:
     """The machine's monotonic clock, scaled. Two processes given the same `origin` and `speed` agree on the time."""
 

@@ -56,7 +56,9 @@ def check_packet(packet: Packet) -> Packet:
         got, declared = f"{data.dtype}{data.shape}", f"{describe_dtype(topic.dtype)['base']}{(n, *topic.shape)}"
         raise PacketError(f"{topic.name}: data is {got}, declared {declared}")
     if n and (t[-1] > packet.until or (n > 1 and bool((t[1:] < t[:-1]).any()))):
-        raise PacketError(f"{topic.name}: times run backwards or past until={packet.until} (t[0]={t[0]}, t[-1]={t[-1]})")
+        raise PacketError(
+            f"{topic.name}: times run backwards or past until={packet.until} (t[0]={t[0]}, t[-1]={t[-1]})"
+        )
     if packet.lost < -1 or packet.seq < 0:
         raise PacketError(f"{topic.name}: seq={packet.seq}, lost={packet.lost}; expected seq >= 0, lost >= -1")
     t.flags.writeable = False

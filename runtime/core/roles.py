@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from runtime.core.clock import Clock
+from runtime.core.limits import Limits
 from runtime.core.packet import Packet
 from runtime.core.topic import Topic
 
@@ -63,6 +64,14 @@ class Actuator(Protocol):
     @property
     def safe_value(self) -> float:
         """The set-point of its safe state."""
+
+    @property
+    def limits_si(self) -> Limits:
+        """Range and slew rate of its set-point, in `unit` and `unit`/s."""
+
+    @property
+    def ttl_s(self) -> float:
+        """How long a command may act at most."""
 
     @property
     def travel_s(self) -> float:

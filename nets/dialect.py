@@ -1,0 +1,206 @@
+"""A dialect: what a clock tick makes of NIR's continuous equations. NIR does not say, and it decides the result.
+
+One tick of a neuron with input x (the weighted sum of the tick's spikes and its biases), in this order:
+
+    current    decay_add      i <- alpha i + w x;  uses i           alpha = leak over tau_syn
+               add_decay      i <- alpha (i + w x);  uses i
+               add_use_decay  uses i + w x;  then i <- alpha (i + w x)
+               use_old        uses i;  then i <- alpha i + w x
+    membrane   v <- v_leak + a (v - v_leak) + gain R i              a = leak over tau_mem (1 for I and IF)
+    leak       exponential    exp(-dt / tau)        euler  1 - dt / tau
+    input_gain unit           gain = 1, w = w_in    decay  gain = 1 - a, w = w_in (1 - alpha)
+    if_gain    unit           gain = 1 for I, IF    dt     gain = dt
+    fire       v > threshold or v >= threshold, once or floor(v / threshold) times a tick
+    reset      subtract       v <- v - spikes * threshold    value  v <- v_reset
+    floor      none, a potential, or "-threshold": v never ends a tick below it
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from nets import nodes as n
+from nets.errors import DialectError
+from nets.graph import Graph
+
+METADATA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """Every rule of one discretisation; `provenance` says where each value came from."""
+
+    preset: str
+    dt_s: float
+    leak: str
+    input_gain: str
+    if_gain: str
+    resistance: str
+    """Where R counts: "apply" everywhere, "current" in current-based neurons alone, "ignore" nowhere."""
+    current: str
+    multi_spike: bool
+    threshold: str
+    reset: str
+    floor: float | str | None
+    recurrent_delay: int
+    """Ticks a spike needs along an edge that closes a cycle."""
+    provenance: Mapping[str, str]
+
+    @property
+    def dt_ns(self) -> int:
+        return round(self.dt_s * 1e9)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Values and, under `provenance`, their origins, as plain data."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "provenance"} | {
+            "provenance": dict(self.provenance)
+        }
+
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "leak": ("exponential", "euler"),
+    "input_gain": ("unit", "decay"),
+    "if_gain": ("unit", "dt"),
+    "resistance": ("apply", "current", "ignore"),
+    "current": ("decay_add", "add_decay", "add_use_decay", "use_old"),
+    "threshold": (">", ">="),
+    "reset": ("subtract", "value"),
+}
+
+
+@dataclass(frozen=True)
+class _Rules:
+    leak: str
+    input_gain: str
+    if_gain: str
+    resistance: str
+    current: str
+    multi_spike: bool
+    threshold: str
+    reset: str
+    floor: float | str | None = None
+    recurrent_delay: int = 1
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    name: asdict(rules)
+    for name, rules in {
+        "spec": _Rules("exponential", "decay", "dt", "apply", "decay_add", False, ">", "value"),
+        "sinabs": _Rules("exponential", "unit", "unit", "ignore", "add_decay", True, ">=", "subtract", "-threshold"),
+        "norse": _Rules("euler", "decay", "unit", "current", "decay_add", False, ">", "value"),
+        "snntorch": _Rules("euler", "decay", "unit", "apply", "decay_add", False, ">", "value"),
+        "rockpool": _Rules("exponential", "unit", "unit", "ignore", "add_decay", True, ">=", "subtract"),
+        "spikingjelly": _Rules("euler", "decay", "dt", "apply", "decay_add", False, ">=", "value"),
+        "lava": _Rules("euler", "decay", "unit", "apply", "decay_add", False, ">", "value"),
+    }.items()
+}
+FIELDS = ("preset", "dt_s", *PRESETS["spec"])
+
+
+def resolve(graph: Graph, path: Path | str | None = None, given: Mapping[str, Any] | None = None) -> Dialect:
+    """The dialect by precedence: caller, sidecar, graph metadata, what the file betrays, preset; else refuse."""
+    sources: list[tuple[str, Mapping[str, Any]]] = [("given by the caller", given or {})]
+    if path is not None:
+        sources.append(_sidecar(Path(path)))
+    sources += [_metadata(graph), _inferred(graph)]
+    values: dict[str, Any] = {}
+    provenance: dict[str, str] = {}
+    for origin, settings in sources:
+        for key, value in settings.items():
+            if key not in FIELDS:
+                raise DialectError(f"dialect {origin}: unknown field {key!r}, expected one of {', '.join(FIELDS)}")
+            if key not in values:
+                values[key], provenance[key] = value, origin
+    if "preset" in values:
+        preset = values["preset"]
+        if preset != "custom" and preset not in PRESETS:
+            where = provenance["preset"]
+            raise DialectError(f"dialect {where}: preset is {preset!r}, expected one of {', '.join(PRESETS)}")
+        for key, value in PRESETS.get(preset, {}).items():
+            if key not in values:
+                values[key], provenance[key] = value, f"preset {preset}"
+    elif set(FIELDS) - {"preset"} <= values.keys():
+        values["preset"], provenance["preset"] = "custom", "every field is set"
+    missing = [key for key in FIELDS if key not in values]
+    if missing:
+        where = "" if path is None else f"{Path(path).name}: "
+        raise DialectError(
+            f"{where}the dialect does not state {', '.join(missing[:3])}: set preset and dt_s where the network is "
+            f"configured or in a file NAME.dialect.toml beside it (presets: {', '.join(PRESETS)})"
+        )
+    return Dialect(**_checked(values, provenance), provenance=MappingProxyType(provenance))
+
+
+def _checked(values: dict[str, Any], provenance: Mapping[str, str]) -> dict[str, Any]:
+    def wrong(key: str, expected: str) -> DialectError:
+        return DialectError(f"dialect {provenance[key]}: {key} is {values[key]!r}, expected {expected}")
+
+    for key, choices in CHOICES.items():
+        if values[key] not in choices:
+            raise wrong(key, " or ".join(repr(c) for c in choices))
+    dt = values["dt_s"]
+    if isinstance(dt, bool) or not isinstance(dt, int | float) or not math.isfinite(dt) or not 1e-9 <= dt <= 1e5:
+        raise wrong("dt_s", "seconds from 1e-9 to 1e5")
+    if not isinstance(values["multi_spike"], bool):
+        raise wrong("multi_spike", "true or false")
+    delay = values["recurrent_delay"]
+    if isinstance(delay, bool) or not isinstance(delay, int) or not 1 <= delay <= 1_000_000:
+        raise wrong("recurrent_delay", "whole ticks from 1")
+    floor = values["floor"]
+    if floor in ("none", ""):
+        floor = None
+    if floor is not None and floor != "-threshold":
+        if isinstance(floor, bool) or not isinstance(floor, int | float) or not math.isfinite(floor):
+            raise wrong("floor", "a potential, '-threshold' or 'none'")
+        floor = float(floor)
+    return values | {"dt_s": float(dt), "floor": floor}
+
+
+def _sidecar(path: Path) -> tuple[str, Mapping[str, Any]]:
+    file = path.with_suffix(".dialect.toml")
+    try:
+        text = file.read_bytes()
+    except OSError:
+        return file.name, {}
+    try:
+        return file.name, tomllib.loads(text.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DialectError(f"{file}: not TOML: {error}") from None
+
+
+def _metadata(graph: Graph) -> tuple[str, Mapping[str, Any]]:
+    stated = graph.metadata.get("tectum")
+    if stated is None:
+        return "graph metadata", {}
+    if not isinstance(stated, Mapping) or stated.get("version") != METADATA_VERSION:
+        raise DialectError(f"graph metadata: 'tectum' is {stated!r}, expected a table of version {METADATA_VERSION}")
+    dialect = stated.get("dialect", {})
+    if not isinstance(dialect, Mapping):
+        raise DialectError(f"graph metadata: 'tectum' states dialect {dialect!r}, expected a table")
+    return "graph metadata", dialect
+
+
+def _inferred(graph: Graph) -> tuple[str, Mapping[str, Any]]:
+    """dt where every current-based neuron agrees on r = tau_mem / dt and w_in = tau_syn / dt."""
+    ticks: list[n.Array] = []
+    for name in graph.of_kind(n.CubaLIF, n.CubaLI):
+        node = graph.nodes[name]
+        assert isinstance(node, n.CubaLIF | n.CubaLI)
+        if (node.r == 1).all() or (node.r <= 0).any() or (node.w_in <= 0).any():
+            return "inferred", {}
+        ticks += [np.ravel(node.tau_mem / node.r), np.ravel(node.tau_syn / node.w_in)]
+    if not ticks:
+        return "inferred", {}
+    every = np.concatenate(ticks)
+    dt = float(np.median(every))
+    if np.abs(every - dt).max() > 1e-4 * dt:
+        return "inferred", {}
+    return "inferred from r = tau_mem / dt and w_in = tau_syn / dt", {"dt_s": float(f"{dt:.6g}")}

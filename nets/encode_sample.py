@@ -1,0 +1,52 @@
+"""Analog samples as graded events: one event a channel, its value the scaled sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nets.code_options import numbers, whole
+from nets.code_state import hash_state, pack_state, restore_state
+from nets.encode_level import as_samples
+from nets.encoded import Encoded
+
+
+class SampleEncoder:
+    """Samples (n, channels) to events: index is the channel, value the sample times `scale`.
+
+    Values that are not finite as float32 are refused and counted.
+    """
+
+    def __init__(self, channels: int, scale: float | Sequence[float] = 1.0) -> None:
+        self._channels = whole("channels", channels)
+        scales = numbers("scale", scale, channels)
+        self._scale = np.array(scales, np.float64)
+        self._signature = f"sample {channels} {list(scales)}"
+        self._refused = 0
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        return {"refused": self._refused}
+
+    def encode(self, t: NDArray[np.int64], data: NDArray[Any]) -> Encoded:
+        with np.errstate(over="ignore", invalid="ignore"):
+            samples = as_samples(data, self._channels) * self._scale
+        fine = np.abs(samples) <= np.finfo(np.float32).max
+        self._refused += samples.size - int(np.count_nonzero(fine))
+        sample, channel = np.nonzero(fine)
+        return Encoded(t[sample], channel.astype(np.int32), samples[fine].astype(np.float32))
+
+    def reset(self) -> None:
+        """Nothing to forget: no event depends on another."""
+
+    def snapshot(self) -> bytes:
+        return pack_state(self._signature, ())
+
+    def restore(self, snapshot: bytes) -> None:
+        restore_state(self._signature, (), snapshot)
+
+    def hash(self) -> bytes:
+        return hash_state(self._signature, ())

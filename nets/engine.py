@@ -1,0 +1,450 @@
+"""The engine: a network on its own tick grid, events in, events out.
+
+Tick k covers [t0 + k dt, t0 + (k + 1) dt). It closes when `advance` passes its end, and its output events carry that
+end as their time. Within a tick, layers follow each other without delay; a spike along an edge that closes a cycle
+arrives `recurrent_delay` ticks later. The engine never reads a clock and never guesses: it does what its dialect says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nets import nodes as n
+from nets.dialect import Dialect
+from nets.errors import FeedError, SnapshotError
+from nets.graph import Graph
+from nets.kernels import layout as L
+from nets.kernels.feed import INDEX, ORDER, ROOM, TAKEN, feed
+from nets.kernels.run import FULL, run
+from nets.lazy import potentials
+from nets.program import Program, compile_program
+
+WATCH_EVENTS = 1 << 16
+LEAST_OUTPUTS = 4096
+PICOJOULE = {"add": 0.9, "multiply_add": 4.6}
+"""float32 at 45 nm (Horowitz 2014): an estimate of arithmetic alone, memory traffic not included."""
+MAGIC = b"tectum-state-1\0\0"
+
+
+@dataclass(frozen=True)
+class Port:
+    """Where events enter or leave; events carry flat indices into `shape`."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Population:
+    """A spiking layer, numbered by its place in `Engine.populations`."""
+
+    name: str
+    size: int
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spikes:
+    """Output events in time order: t int64 (end of the tick, ns), port int16, index int32, value float32.
+
+    `value` is the number of spikes of the tick, or the potential of a layer that does not spike.
+    """
+
+    t: NDArray[np.int64]
+    port: NDArray[np.int16]
+    index: NDArray[np.int32]
+    value: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.t)
+
+
+@dataclass(frozen=True)
+class Counters:
+    """Totals since the engine was made; `reset` and `restore` leave them alone."""
+
+    events_in: int
+    events_late: int
+    events_dropped: int
+    events_out: int
+    synops: int
+    synops_dense: int
+    """What a clock-driven simulator would have done: every weight, every tick."""
+    unit_touches: int
+    ticks: int
+    ticks_silent: int
+    watch_lost: int
+    spikes: Mapping[str, int]
+    energy_j_estimate: float
+
+
+def _spikes(t: NDArray[np.int64], ids: NDArray[np.int32], value: NDArray[np.float32]) -> Spikes:
+    return Spikes(t.copy(), ids[:, 0].astype(np.int16), ids[:, 1].copy(), value.copy())
+
+
+NONE = Spikes(np.zeros(0, np.int64), np.zeros(0, np.int16), np.zeros(0, np.int32), np.zeros(0, np.float32))
+NO_VALUES = np.zeros(0, np.float32)
+
+
+class Engine:
+    """Runs one graph under one dialect. Not for two threads at once; kernels release the GIL."""
+
+    def __init__(self, graph: Graph, dialect: Dialect, *, dtype: Any = np.float32, t0: int = 0) -> None:
+        self._program: Program = compile_program(graph, dialect, dtype)
+        program = self._program
+        header = program.table
+        self._ports = {name: k for k, name in enumerate(program.inputs)}
+        self._inputs = MappingProxyType({name: Port(name, graph.shapes[name]) for name in program.inputs})
+        self._outputs = MappingProxyType({name: Port(name, _output_shape(graph, name)) for name in program.outputs})
+        self._populations = tuple(
+            Population(unit.name, math.prod(unit.shape), unit.shape) for unit in program.units if unit.report >= 0
+        )
+        self._dt = dialect.dt_ns
+        self._tick_at, self._t0_at = int(header[L.H_TICK]), int(header[L.H_T0])
+        self._counters_at, self._ports_at = int(header[L.H_COUNTERS]), int(header[L.H_PORT_AT])
+        self._state = program.initial.copy()
+        capacity = int(self._state.dyn[self._ports_at + L.Q_CAP]) * len(program.inputs)
+        self._ev_tick = np.zeros(capacity, np.int64)
+        self._ev_index = np.zeros(capacity, np.int32)
+        self._ev_value = np.zeros(capacity, np.float32)
+        room = max(LEAST_OUTPUTS, 2 * int(header[L.H_WORST_OUT]))
+        self._out_t = np.zeros(room, np.int64)
+        self._out_id = np.zeros((room, 2), np.int32)
+        self._out_value = np.zeros(room, np.float32)
+        self._watch = np.zeros((1, 4), np.int64)
+        self._watch_read = 0
+        self._watch_lost = 0
+        self._hashed: tuple[int, bytes] | None = None
+        self._state.dyn[self._t0_at] = int(t0)
+
+    # what it is
+
+    @property
+    def inputs(self) -> Mapping[str, Port]:
+        return self._inputs
+
+    @property
+    def outputs(self) -> Mapping[str, Port]:
+        return self._outputs
+
+    @property
+    def populations(self) -> tuple[Population, ...]:
+        return self._populations
+
+    @property
+    def graph(self) -> Graph:
+        return self._program.graph
+
+    @property
+    def dialect(self) -> Dialect:
+        return self._program.dialect
+
+    @property
+    def dt_ns(self) -> int:
+        return self._dt
+
+    @property
+    def now(self) -> int:
+        """Network time: every tick that ends at or before it is closed; the start of the open tick."""
+        dyn = self._state.dyn
+        return int(dyn[self._t0_at]) + int(dyn[self._tick_at]) * self._dt
+
+    # events
+
+    def feed(
+        self,
+        port: str,
+        t: NDArray[np.int64],
+        index: NDArray[np.int32],
+        value: NDArray[np.float32] | None = None,
+    ) -> int:
+        """Buffer events of a port, oldest first; return how many are late (they act in the open tick)."""
+        number = self._ports.get(port)
+        if number is None:
+            raise FeedError(f"there is no input port {port!r}; there are {', '.join(self._ports)}")
+        times = _typed(port, "t", t, np.int64)
+        where = _typed(port, "index", index, np.int32)
+        size = NO_VALUES if value is None else _typed(port, "value", value, np.float32)
+        if len(times) != len(where) or (value is not None and len(size) != len(times)):
+            raise FeedError(
+                f"{port}: {len(times)} times, {len(where)} indices, {len(size)} values; expected as many each"
+            )
+        has_value = value is not None
+        while True:
+            status, position = feed(
+                self._program.table, self._state.dyn, self._ev_tick, self._ev_index, self._ev_value,
+                number, times, where, size, has_value,
+            )  # fmt: skip
+            if status == TAKEN:
+                return int(position)
+            if status != ROOM:
+                break
+            self._grow(number, int(position))
+        if status == INDEX:
+            shape = self._inputs[port].shape
+            raise FeedError(
+                f"{port}: index {where[position]} of event {position}, expected below {math.prod(shape)} {shape}"
+            )
+        if status == ORDER:
+            raise FeedError(
+                f"{port}: time runs backwards at event {position}: {times[position]} after {times[position - 1]}"
+            )
+        raise FeedError(f"{port}: value {size[position]} of event {position} is not finite")
+
+    def advance(self, until: int) -> Spikes:
+        """Close every tick that ends at or before `until`; return the output events of those ticks."""
+        dyn = self._state.dyn
+        end = (int(until) - int(dyn[self._t0_at])) // self._dt
+        if end <= dyn[self._tick_at]:
+            if until < self.now:
+                raise FeedError(
+                    f"cannot advance to {until}: the network is at {self.now}, and time never runs backwards"
+                )
+            return NONE
+        state, program = self._state, self._program
+        parts: list[Spikes] = []
+        while True:
+            status, count = run(
+                program.table, program.ints, program.weights, state.real, state.dyn, state.di, state.marks,
+                self._ev_tick, self._ev_index, self._ev_value, self._out_t, self._out_id, self._out_value,
+                self._watch, end,
+            )  # fmt: skip
+            if count:
+                parts.append(_spikes(self._out_t[:count], self._out_id[:count], self._out_value[:count]))
+                dyn[self._counters_at + L.N_OUT] += count
+            if status != FULL:
+                break
+        if not parts:
+            return NONE
+        if len(parts) == 1:
+            return parts[0]
+        return Spikes(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("t", "port", "index", "value")))
+
+    def next_cost(self) -> int:
+        """At most so many synaptic operations to close the ticks of the buffered events; recurrence may go on after."""
+        dyn, program = self._state.dyn, self._program
+        cost, ticks = 0, 0
+        for k in range(len(program.inputs)):
+            port = self._ports_at + k * L.Q_SIZE
+            head, tail, base = (int(dyn[port + c]) for c in (L.Q_HEAD, L.Q_TAIL, L.Q_BASE))
+            if tail > head:
+                cost += (tail - head) * program.fan_out[k]
+                span = int(self._ev_tick[base + tail - 1] - self._ev_tick[base + head]) + 1
+                ticks += min(tail - head, span)
+        inner = program.dense_synops - sum(program.port_synops)
+        return cost + ticks * inner
+
+    def reset(self, t: int) -> None:
+        """Forget all state and all buffered events (counted as dropped); the tick grid starts again at `t`."""
+        state, initial = self._state, self._program.initial
+        kept = state.dyn[self._counters_at :].copy()
+        dropped = self._buffered()
+        state.real[:], state.di[:], state.marks[:] = initial.real, initial.di, initial.marks
+        ports = state.dyn[self._ports_at : self._counters_at].copy()
+        state.dyn[:] = initial.dyn
+        state.dyn[self._ports_at : self._counters_at] = ports
+        for k in range(len(self._ports)):
+            state.dyn[self._ports_at + k * L.Q_SIZE + L.Q_HEAD] = 0
+            state.dyn[self._ports_at + k * L.Q_SIZE + L.Q_TAIL] = 0
+        state.dyn[self._counters_at :] = kept
+        state.dyn[self._counters_at + L.N_PENDING] = 0
+        state.dyn[self._counters_at + L.N_DROPPED] += dropped
+        state.dyn[self._t0_at] = int(t)
+        self._hashed = None
+
+    # what happened inside
+
+    def watch(self, on: bool) -> None:
+        """Collect the spikes of all populations for `watched`, or stop. Never changes any result."""
+        if on and len(self._watch) == 1:
+            self._watch = np.zeros((WATCH_EVENTS, 4), np.int64)
+        self._state.dyn[self._counters_at + L.N_WATCHING] = on
+        self._watch_read = int(self._state.dyn[self._counters_at + L.N_WATCH])
+
+    def watched(self) -> tuple[NDArray[np.int64], NDArray[np.int16], NDArray[np.int32], NDArray[np.int32]]:
+        """(t, population, index, spikes) since last asked; where the ring overflowed, the newest of them."""
+        written = int(self._state.dyn[self._counters_at + L.N_WATCH])
+        lost = max(written - self._watch_read - len(self._watch), 0)
+        self._watch_lost += lost
+        rows = self._watch[np.arange(self._watch_read + lost, written) % len(self._watch)]
+        self._watch_read = written
+        return rows[:, 0].copy(), rows[:, 1].astype(np.int16), rows[:, 2].astype(np.int32), rows[:, 3].astype(np.int32)
+
+    @property
+    def counters(self) -> Counters:
+        dyn, at = self._state.dyn, self._counters_at
+        spikes_at = int(self._program.table[L.H_SPIKES])
+        synops, touches, ticks = (int(dyn[at + c]) for c in (L.N_SYNOPS, L.N_TOUCHES, L.N_TICKS))
+        energy = (synops * PICOJOULE["add"] + touches * PICOJOULE["multiply_add"]) * 1e-12
+        return Counters(
+            events_in=int(dyn[at + L.N_IN]),
+            events_late=int(dyn[at + L.N_LATE]),
+            events_dropped=int(dyn[at + L.N_DROPPED]),
+            events_out=int(dyn[at + L.N_OUT]),
+            synops=synops,
+            synops_dense=ticks * self._program.dense_synops,
+            unit_touches=touches,
+            ticks=ticks,
+            ticks_silent=int(dyn[at + L.N_SILENT]),
+            watch_lost=self._watch_lost,
+            spikes={p.name: int(dyn[spikes_at + k]) for k, p in enumerate(self._populations)},
+            energy_j_estimate=energy,
+        )
+
+    def potentials(self) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64] | None]]:
+        """(potential, current or None) of every unit now, in NIR's shape, as if no site had slept."""
+        return potentials(self._program, self._state, int(self._state.dyn[self._tick_at]))
+
+    def describe(self) -> dict[str, Any]:
+        """The network for people and for HTTP: nodes, shapes, sizes, memory, dialect with provenance."""
+        graph, program = self.graph, self._program
+        return {
+            "inputs": [{"name": p.name, "shape": list(p.shape)} for p in self._inputs.values()],
+            "outputs": [{"name": p.name, "shape": list(p.shape)} for p in self._outputs.values()],
+            "populations": [{"name": p.name, "size": p.size, "shape": list(p.shape)} for p in self._populations],
+            "nodes": [
+                {"name": k, "type": v.kind, "shape": list(graph.shapes[k]), "parameters": graph.parameter_count(k)}
+                for k, v in graph.nodes.items()
+            ],
+            "edges": [list(edge) for edge in graph.edges],
+            "delayed_edges": [[p.source, *p.nodes, p.target] for p in program.wiring.paths if p.delayed],
+            "notes": list(graph.notes),
+            "mode": "tick",
+            "dtype": str(program.dtype),
+            "parameters": sum(graph.parameter_count(name) for name in graph.nodes),
+            "synops_dense_per_tick": program.dense_synops,
+            "memory_bytes": {
+                "weights": program.weights.nbytes,
+                "tables": program.table.nbytes + program.ints.nbytes,
+                "state": sum(a.nbytes for a in (self._state.real, self._state.dyn, self._state.di, self._state.marks)),
+            },
+            "dialect": program.dialect.to_dict(),
+            "fingerprint": program.fingerprint.hex(),
+        }
+
+    # state
+
+    def snapshot(self) -> bytes:
+        """The whole state, buffered events included, for `restore` into the same program."""
+        state, events = self._state, self._events()
+        core = state.dyn[: self._ports_at]
+        pending = state.dyn[self._counters_at + L.N_PENDING : self._counters_at + L.N_PENDING + 1]
+        counts = np.array([len(e[0]) for e in events], np.int64)
+        body = b"".join(a.tobytes() for a in (state.real, core, state.di, state.marks, pending, counts))
+        body += b"".join(column.tobytes() for e in events for column in e)
+        head = MAGIC + self._program.fingerprint + struct.pack("<q", len(body))
+        return head + hashlib.blake2b(body, digest_size=16).digest() + body
+
+    def restore(self, snapshot: bytes) -> None:
+        """Take on a snapshot's state, or raise `SnapshotError` and keep the present one."""
+        head = len(MAGIC) + 16 + 8 + 16
+        if len(snapshot) < head or snapshot[: len(MAGIC)] != MAGIC:
+            raise SnapshotError(f"{len(snapshot)} bytes that are not a network snapshot")
+        fingerprint = snapshot[len(MAGIC) : len(MAGIC) + 16]
+        if fingerprint != self._program.fingerprint:
+            raise SnapshotError(
+                f"the snapshot belongs to program {fingerprint.hex()}, this is {self._program.fingerprint.hex()}"
+            )
+        (size,) = struct.unpack_from("<q", snapshot, len(MAGIC) + 16)
+        body = memoryview(snapshot)[head:]
+        if len(body) != size or hashlib.blake2b(body, digest_size=16).digest() != snapshot[head - 16 : head]:
+            raise SnapshotError(f"the snapshot is damaged: {len(body)} bytes, expected {size} with its checksum")
+        state, at = self._state, 0
+        parts = []
+        lengths = (state.real.nbytes, self._ports_at * 8, state.di.nbytes, state.marks.nbytes, 8, 8 * len(self._ports))
+        for length in lengths:
+            parts.append(body[at : at + length])
+            at += length
+        counts = np.frombuffer(parts[5], np.int64)
+        if at + int(counts.sum()) * 16 != size:
+            raise SnapshotError(f"the snapshot holds {size - at} bytes of events, expected {int(counts.sum()) * 16}")
+        state.real[:] = np.frombuffer(parts[0], state.real.dtype)
+        state.dyn[: self._ports_at] = np.frombuffer(parts[1], np.int64)
+        state.di[:] = np.frombuffer(parts[2], np.int32)
+        state.marks[:] = np.frombuffer(parts[3], np.uint8)
+        state.dyn[self._counters_at + L.N_PENDING] = np.frombuffer(parts[4], np.int64)[0]
+        for k, count in enumerate(counts.tolist()):
+            port = self._ports_at + k * L.Q_SIZE
+            state.dyn[port + L.Q_HEAD] = state.dyn[port + L.Q_TAIL] = 0
+            if count > state.dyn[port + L.Q_CAP]:
+                self._grow(k, count)
+            base = int(state.dyn[port + L.Q_BASE])
+            for column, width, kind in (
+                (self._ev_tick, 8, np.int64), (self._ev_index, 4, np.int32), (self._ev_value, 4, np.float32)
+            ):  # fmt: skip
+                column[base : base + count] = np.frombuffer(body[at : at + count * width], kind)
+                at += count * width
+            state.dyn[port + L.Q_TAIL] = count
+        self._hashed = None
+
+    def hash(self) -> bytes:
+        """16 bytes over state and network time; O(1) while no state changed. Buffered events are not state yet."""
+        state, program = self._state, self._program
+        version = int(state.dyn[self._counters_at + L.N_VERSION])
+        if self._hashed is None or self._hashed[0] != version:
+            digest = hashlib.blake2b(digest_size=16)
+            digest.update(memoryview(state.real[: program.hashed_real]))
+            digest.update(memoryview(state.dyn[: program.hashed_dyn]))
+            digest.update(memoryview(state.di[: program.hashed_di]))
+            self._hashed = version, digest.digest()
+        now = struct.pack("<qq", int(state.dyn[self._t0_at]), int(state.dyn[self._tick_at]))
+        return hashlib.blake2b(self._hashed[1] + now, digest_size=16).digest()
+
+    # port buffers
+
+    def _events(self) -> list[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]]:
+        found = []
+        for k in range(len(self._ports)):
+            port = self._ports_at + k * L.Q_SIZE
+            base = int(self._state.dyn[port + L.Q_BASE])
+            rows = slice(base + int(self._state.dyn[port + L.Q_HEAD]), base + int(self._state.dyn[port + L.Q_TAIL]))
+            found.append((self._ev_tick[rows].copy(), self._ev_index[rows].copy(), self._ev_value[rows].copy()))
+        return found
+
+    def _buffered(self) -> int:
+        return sum(len(e[0]) for e in self._events())
+
+    def _grow(self, number: int, needed: int) -> None:
+        """Move all port buffers into arrays where port `number` has room for `needed` events and as many again."""
+        events, dyn = self._events(), self._state.dyn
+        ports = [self._ports_at + k * L.Q_SIZE for k in range(len(self._ports))]
+        room = [int(dyn[port + L.Q_CAP]) for port in ports]
+        room[number] = 2 * needed
+        self._ev_tick = np.zeros(sum(room), np.int64)
+        self._ev_index = np.zeros(sum(room), np.int32)
+        self._ev_value = np.zeros(sum(room), np.float32)
+        base = 0
+        for port, size, (tick, index, value) in zip(ports, room, events, strict=True):
+            dyn[port + L.Q_HEAD], dyn[port + L.Q_TAIL] = 0, len(tick)
+            dyn[port + L.Q_BASE], dyn[port + L.Q_CAP] = base, size
+            self._ev_tick[base : base + len(tick)] = tick
+            self._ev_index[base : base + len(tick)] = index
+            self._ev_value[base : base + len(tick)] = value
+            base += size
+
+
+def _typed(port: str, what: str, array: Any, dtype: Any) -> NDArray[Any]:
+    if type(array) is np.ndarray and array.dtype == dtype and array.ndim == 1 and array.flags.c_contiguous:
+        return array
+    given = np.asarray(array)
+    if given.ndim != 1 or (given.size and given.dtype.kind not in ("iu" if dtype is not np.float32 else "fiu")):
+        raise FeedError(f"{port}: {what} is {given.dtype}{given.shape}, expected {np.dtype(dtype)}(n,)")
+    converted = given.astype(dtype)
+    if dtype is np.int32 and given.size and not bool((converted == given).all()):
+        raise FeedError(f"{port}: an {what} does not fit {np.dtype(dtype)}")
+    return np.ascontiguousarray(converted)
+
+
+def _output_shape(graph: Graph, name: str) -> tuple[int, ...]:
+    node = graph.nodes[name]
+    assert isinstance(node, n.Output)
+    return node.shape

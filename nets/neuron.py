@@ -1,0 +1,144 @@
+"""The coefficients of a layer's tick: what a dialect makes of its parameters, and how its sites may sleep.
+
+    v <- max(a v + s i + g x + c, floor)        i <- alpha i + h x + e        x: the tick's weighted spikes
+
+A site may sleep where it provably cannot fire, or meet its floor, without input (DESIGN: work follows events, exactly).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nets import nodes as n
+from nets.dialect import Dialect
+from nets.errors import UnsupportedError
+from nets.kernels import layout as L
+from nets.linear import Real
+
+MARGIN = 1e-3
+"""Relative distance from a bound below which a site stays awake: far above the rounding of float32."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """Coefficients (K_* of the layout, n) in float64 and the choices that go with them."""
+
+    kind: int
+    sleep: int
+    graded: bool
+    coefficients: Real
+    multi: bool
+    strict: bool
+    subtract: bool
+    start: Real
+    """The potential after a reset."""
+
+
+def rule_of(name: str, node: n.Node, size: int, drive: Real, dialect: Dialect, dtype: type) -> Rule:
+    """The rule of one unit with a constant `drive` from biases; an Output stands for a plain sum."""
+
+    def parameter(key: str, default: float = 0.0) -> Real:
+        return np.broadcast_to(np.asarray(getattr(node, key, default), np.float64).ravel(), (size,)).copy()
+
+    def leak(tau: Real) -> Real:
+        return np.exp(-dialect.dt_s / tau) if dialect.leak == "exponential" else 1.0 - dialect.dt_s / tau
+
+    unit = dialect.input_gain == "unit"
+    based = isinstance(node, n.CubaLI | n.CubaLIF)
+    counts = dialect.resistance == "apply" or (dialect.resistance == "current" and based)
+    r = parameter("r", 1.0) if counts else np.ones(size)
+    v_leak = parameter("v_leak")
+    alpha = s = h = e = np.zeros(size)
+    if isinstance(node, n.Output):
+        a, g, c = np.zeros(size), np.ones(size), drive
+    elif isinstance(node, n.I | n.IF):
+        a = np.ones(size)
+        g = r * (1.0 if dialect.if_gain == "unit" else dialect.dt_s)
+        c = g * drive
+    else:
+        a = leak(parameter("tau_mem" if based else "tau"))
+        gain = r if unit else r * (1.0 - a)
+        c = (1.0 - a) * v_leak
+        if based:
+            alpha = leak(parameter("tau_syn"))
+            w = parameter("w_in", 1.0) * (1.0 if unit else 1.0 - alpha)
+            one, none = np.ones(size), np.zeros(size)
+            used_old, used_new, kept_new = {
+                "decay_add": (alpha, one, one),
+                "add_decay": (alpha, alpha, alpha),
+                "add_use_decay": (one, one, alpha),
+                "use_old": (one, none, one),
+            }[dialect.current]
+            s, g, h = gain * used_old, gain * used_new * w, kept_new * w
+            e = h * drive
+        else:
+            g = gain
+        c = c + g * drive
+    graded = not isinstance(node, n.SPIKING)
+    strict = dialect.threshold == ">"
+    real = np.dtype(dtype).type
+    threshold = parameter("v_threshold", np.inf) if not graded else np.full(size, np.inf)
+    compare = threshold.astype(real)
+    if strict and not graded:
+        compare = np.nextafter(compare, real(np.inf))
+    floor = np.full(size, -np.inf)
+    if not graded and dialect.floor is not None:
+        floor = -threshold if dialect.floor == "-threshold" else np.full(size, float(dialect.floor))
+        if (floor >= threshold).any():
+            raise UnsupportedError(f"{name}: the floor {floor.max()} is not below the threshold {threshold.min()}")
+    if dialect.multi_spike and not (threshold > 0).all():
+        raise UnsupportedError(f"{name}: several spikes a tick need thresholds above 0, got {threshold.min()}")
+    if based:
+        kind = L.KIND_CURRENT
+    elif isinstance(node, n.I | n.IF) and not c.any() and not graded:
+        kind = L.KIND_INTEGRATE
+    else:
+        kind = L.KIND_LEAK
+    rows = np.zeros((L.COEFFICIENTS[kind], size))
+    rows[L.K_G], rows[L.K_CMP], rows[L.K_TH], rows[L.K_FLOOR] = g, compare, threshold, floor
+    rows[L.K_RESET] = parameter("v_reset")
+    if kind != L.KIND_INTEGRATE:
+        rows[L.K_A], rows[L.K_C] = a, c
+    sleep = L.SLEEP_NEVER
+    if graded:
+        sleep = L.SLEEP_ZERO if not c.any() and not e.any() else L.SLEEP_NEVER
+    elif kind == L.KIND_INTEGRATE:
+        sleep = L.SLEEP_BELOW if (compare > np.maximum(floor, 0)).all() else L.SLEEP_NEVER
+    elif kind == L.KIND_LEAK:
+        sleep = _leak_sleep(a, c, compare.astype(np.float64))
+    if kind == L.KIND_CURRENT:
+        rows[L.K_S], rows[L.K_ALPHA], rows[L.K_H], rows[L.K_E] = s, alpha, h, e
+        if not graded and ((a >= 0) & (a < 1) & (alpha >= 0) & (alpha < 1) & (s >= 0)).all():
+            sleep = L.SLEEP_BOUND
+            i_inf = e / (1.0 - alpha)
+            v_inf = (c + s * i_inf) / (1.0 - a)
+            rows[L.K_VINF], rows[L.K_IINF] = v_inf, i_inf
+            rows[L.K_KAPPA] = _peak(a, s, alpha)
+            rows[L.K_ROOM] = (compare - v_inf) - MARGIN * (np.abs(compare - v_inf) + np.abs(v_inf))
+            depth = np.where(np.isinf(floor), 0.0, v_inf - floor)
+            nearest = MARGIN * (np.abs(depth) + np.abs(v_inf)) - depth
+            rows[L.K_DROOM] = np.where(np.isinf(floor), -np.inf, nearest)
+    start = np.maximum(floor, 0.0)
+    return Rule(kind, sleep, graded, rows, dialect.multi_spike, strict, dialect.reset == "subtract", start)
+
+
+def _leak_sleep(a: Real, c: Real, compare: Real) -> int:
+    """Below threshold and moving one way, towards a rest below threshold, or down."""
+    rest = np.divide(c, 1.0 - a, out=np.zeros_like(c), where=a != 1.0)
+    bounded = (a >= 0) & (a < 1) & (rest + MARGIN * (np.abs(rest) + np.abs(compare)) < compare)
+    falling = (a == 1) & (c <= 0)
+    return L.SLEEP_BELOW if (bounded | falling).all() else L.SLEEP_NEVER
+
+
+def _peak(a: Real, s: Real, alpha: Real) -> Real:
+    """The largest potential one unit of current ever causes, by the discrete update itself."""
+    peak = np.zeros_like(a)
+    v, i = np.zeros_like(a), np.ones_like(a)
+    for _ in range(1_000_000):
+        v, i = a * v + s * i, alpha * i
+        if not (v > peak).any():
+            return peak * (1.0 + MARGIN)
+        peak = np.maximum(peak, v)
+    return np.full_like(a, np.inf)

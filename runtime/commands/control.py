@@ -1,0 +1,57 @@
+"""The control process, started by the parent; not for people."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+from pathlib import Path
+
+from runtime.commands import common
+from runtime.core.errors import ConfigError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("robot", type=Path)
+    parser.add_argument("--runtime-dir", type=Path, required=True)
+    parser.add_argument("--state-dir", type=Path, required=True)
+    parser.add_argument("--run-id", required=True)
+    parser.add_argument("--speed", type=float, default=1.0)
+    parser.add_argument("--origin", type=int, required=True)
+    parser.add_argument("--device", action="append", default=[], metavar="NAME=SOCKET")
+    parser.add_argument("--until-end", action="store_true")
+    parser.add_argument("--record", type=Path)
+
+
+def run(args: argparse.Namespace, environment: dict[str, str]) -> int:
+    from nets.kernels.cache import use_cache
+
+    use_cache(environment)
+    from nets.kernels.build import is_warm, warm
+    from runtime.config import load_robot, with_sockets
+    from runtime.control import ControlOptions, control, prepare_process
+    from runtime.places import Places
+
+    if not is_warm():
+        warm(common.Progress("Compiling the kernels (once)"))
+    sockets = {}
+    for device in args.device:
+        name, _, socket = device.partition("=")
+        if not socket:
+            raise ConfigError(f"--device {device}: expected NAME=SOCKET")
+        sockets[name] = Path(socket)
+    robot = with_sockets(load_robot(args.robot, environment), sockets)
+    places = Places(args.runtime_dir)
+    options = ControlOptions(
+        socket=places.bus,
+        beat=places.beat,
+        state_dir=args.state_dir,
+        run_id=args.run_id,
+        speed=args.speed,
+        origin=args.origin,
+        until_end=args.until_end,
+        record=args.record,
+    )
+    prepare_process()
+    ready = lambda: print(f"Running (process {os.getpid()})", flush=True)  # noqa: E731  a name would say no more
+    return asyncio.run(control(robot, args.robot.read_bytes(), options, ready))

@@ -1,0 +1,178 @@
+// Draws on canvases: images, spike rasters, traces and the dial of a servo.
+
+export const SPAN_S = 6;
+const COLOURS = ["#f0b563", "#5aa9e6", "#63c79f", "#c58be0", "#e0604f", "#9db0c2", "#d7d06a", "#6fd3d8"];
+const QUIET = "#8593a1", LINE = "#232c35";
+
+// A 2d context whose units are CSS pixels, cleared.
+function fresh(canvas) {
+  const ratio = window.devicePixelRatio || 1;
+  const width = Math.max(1, Math.round(canvas.clientWidth * ratio)), height = Math.max(1, Math.round(canvas.clientHeight * ratio));
+  if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
+  const context = canvas.getContext("2d");
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.clearRect(0, 0, canvas.clientWidth, canvas.clientHeight);
+  return [context, canvas.clientWidth, canvas.clientHeight];
+}
+
+export function drawImage(canvas, image) {
+  if (canvas.width !== image.w || canvas.height !== image.h) { canvas.width = image.w; canvas.height = image.h; }
+  const context = canvas.getContext("2d");
+  const pixels = context.createImageData(image.w, image.h), out = pixels.data, data = image.data;
+  const size = image.w * image.h;
+  if (image.kind === "events") {
+    for (let n = 0, at = 0; n < size; n++, at += 4) {
+      const on = data[n] >> 4, off = data[n] & 15;
+      out[at] = 8 + on * 16 + off * 3;
+      out[at + 1] = 11 + on * 11 + off * 10;
+      out[at + 2] = 13 + on * 3 + off * 16;
+      out[at + 3] = 255;
+    }
+  } else {
+    const step = image.c;
+    for (let n = 0, at = 0, from = 0; n < size; n++, at += 4, from += step) {
+      out[at] = data[from];
+      out[at + 1] = data[from + (step > 1 ? 1 : 0)];
+      out[at + 2] = data[from + (step > 1 ? 2 : 0)];
+      out[at + 3] = 255;
+    }
+  }
+  context.putImageData(pixels, 0, 0);
+}
+
+// Columns of a raster by absolute bin; frames overlap, so a lost one leaves no hole.
+export class Raster {
+  constructor() { this.last = -1; this.rows = 0; }
+
+  add(raster) {
+    const width = Math.round(SPAN_S / raster.bin_s);
+    const newest = raster.first + raster.bins - 1;
+    if (raster.rows !== this.rows || width !== this.width || newest < this.last) {
+      this.rows = raster.rows; this.width = width; this.last = newest - width;
+      this.counts = new Uint8Array(width * raster.rows);
+      this.sheet = document.createElement("canvas");
+      this.sheet.width = width; this.sheet.height = raster.rows;
+    }
+    for (let bin = Math.max(this.last + 1, newest - width + 1); bin < raster.first; bin++) this.column(bin).fill(0);
+    for (let n = 0; n < raster.bins; n++) this.column(raster.first + n).set(raster.data.subarray(n * this.rows, (n + 1) * this.rows));
+    this.last = newest;
+    this.perRow = Math.max(1, raster.size / raster.rows);
+  }
+
+  column(bin) {
+    const at = ((bin % this.width) + this.width) % this.width;
+    return this.counts.subarray(at * this.rows, (at + 1) * this.rows);
+  }
+
+  draw(canvas) {
+    const sheet = this.sheet.getContext("2d");
+    const pixels = sheet.createImageData(this.width, this.rows), out = pixels.data;
+    const gain = 150 / this.perRow ** 0.5;
+    for (let x = 0; x < this.width; x++) {
+      const column = this.column(this.last - this.width + 1 + x);
+      for (let row = 0; row < this.rows; row++) {
+        const at = 4 * (row * this.width + x);
+        const level = column[row] ? Math.min(255, 90 + gain * column[row]) : 0;
+        out[at] = 0.55 * level; out[at + 1] = 0.85 * level; out[at + 2] = level; out[at + 3] = level;
+      }
+    }
+    sheet.putImageData(pixels, 0, 0);
+    const [context, width, height] = fresh(canvas);
+    context.imageSmoothingEnabled = false;
+    context.drawImage(this.sheet, 0, 0, width, height);
+  }
+}
+
+// Points (t, values) of the last SPAN_S, added from overlapping pieces.
+export class Series {
+  constructor() { this.t = []; this.v = []; }
+
+  add(piece, width) {
+    const t = new Float64Array(piece.t.buffer), v = new Float32Array(piece.v.buffer);
+    if (t.length && this.t.length && t[t.length - 1] < this.t[this.t.length - 1] - 1) { this.t = []; this.v = []; }
+    const last = this.t.length ? this.t[this.t.length - 1] : -Infinity;
+    for (let n = 0; n < t.length; n++) {
+      if (t[n] <= last) continue;
+      this.t.push(t[n]);
+      this.v.push(v.subarray(n * width, (n + 1) * width));
+    }
+    let old = 0;
+    while (old < this.t.length && this.t[old] < this.t[this.t.length - 1] - SPAN_S - 1) old++;
+    if (old) { this.t.splice(0, old); this.v.splice(0, old); }
+  }
+}
+
+// lines: [{series, column, colour, dash, step}]
+export function drawLines(canvas, now, lines, low, high) {
+  const [context, width, height] = fresh(canvas);
+  if (low === undefined) {
+    low = Infinity; high = -Infinity;
+    for (const line of lines) for (const v of line.series.v) { low = Math.min(low, v[line.column]); high = Math.max(high, v[line.column]); }
+    if (!(low <= high)) return;
+    const margin = Math.max(1e-6, 0.08 * (high - low), 0.02 * Math.abs(high));
+    low -= margin; high += margin;
+  }
+  const left = 46, x = (t) => left + (width - left - 4) * (1 + (t - now) / SPAN_S), y = (v) => height - 5 - (height - 10) * (v - low) / (high - low);
+  context.font = "11px system-ui, sans-serif";
+  context.textAlign = "right"; context.textBaseline = "middle";
+  context.lineWidth = 1;
+  for (const share of [0, 0.5, 1]) {
+    const v = low + share * (high - low), at = Math.round(y(v)) + 0.5;
+    context.strokeStyle = LINE; context.beginPath(); context.moveTo(left, at); context.lineTo(width, at); context.stroke();
+    context.fillStyle = QUIET; context.fillText(short(v), left - 6, Math.min(height - 6, Math.max(7, at)));
+  }
+  context.save();
+  context.beginPath(); context.rect(left, 0, width - left, height); context.clip();
+  for (const line of lines) {
+    context.strokeStyle = line.colour; context.lineWidth = line.dash ? 1.2 : 1.7;
+    context.setLineDash(line.dash || []);
+    context.beginPath();
+    let before = null;
+    line.series.t.forEach((t, n) => {
+      const v = line.series.v[n][line.column];
+      if (t < now - SPAN_S - 0.2 || !Number.isFinite(v)) { before = null; return; }
+      if (before === null) context.moveTo(x(t), y(v));
+      else { if (line.step) context.lineTo(x(t), before); context.lineTo(x(t), y(v)); }
+      before = y(v);
+    });
+    context.stroke();
+  }
+  context.restore();
+}
+
+// hands: [{value, colour, width, length}], angles in radians, 0 to the right, counter-clockwise.
+export function drawDial(canvas, hands, low, high, safe, unit) {
+  const [context, width, height] = fresh(canvas);
+  const radius = Math.min(width, height) / 2 - 8, cx = width / 2, cy = height / 2;
+  const angular = unit === "rad" || unit === "deg";
+  const turn = (v) => angular ? -(unit === "deg" ? v * Math.PI / 180 : v) : -Math.PI * (1 - (v - low) / (high - low || 1)) - 0;
+  context.lineWidth = 5; context.lineCap = "round"; context.strokeStyle = LINE;
+  context.beginPath();
+  if (Number.isFinite(low) && Number.isFinite(high)) context.arc(cx, cy, radius, turn(high), turn(low), angular ? false : true);
+  else context.arc(cx, cy, radius, 0, 2 * Math.PI);
+  context.stroke();
+  if (Number.isFinite(safe)) {
+    context.fillStyle = "#63c79f";
+    context.beginPath(); context.arc(cx + radius * Math.cos(turn(safe)), cy + radius * Math.sin(turn(safe)), 4, 0, 7); context.fill();
+  }
+  for (const hand of hands) {
+    if (!Number.isFinite(hand.value)) continue;
+    context.strokeStyle = hand.colour; context.lineWidth = hand.width;
+    context.beginPath(); context.moveTo(cx, cy);
+    context.lineTo(cx + hand.length * radius * Math.cos(turn(hand.value)), cy + hand.length * radius * Math.sin(turn(hand.value)));
+    context.stroke();
+  }
+  context.fillStyle = "#d9e0e7"; context.beginPath(); context.arc(cx, cy, 4, 0, 7); context.fill();
+}
+
+export const colour = (n) => COLOURS[n % COLOURS.length];
+
+export function short(value) {
+  if (value === null || value === undefined || !Number.isFinite(value)) return "–";
+  const size = Math.abs(value);
+  for (const [bound, sign] of [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e4, "k"]]) {
+    if (size >= bound) { const scaled = value / (sign === "k" ? 1e3 : bound); return scaled.toFixed(Math.abs(scaled) >= 100 ? 0 : 1) + " " + sign; }
+  }
+  if (size >= 100 || Number.isInteger(value)) return value.toFixed(0);
+  return size >= 10 ? value.toFixed(1) : size >= 0.01 || size === 0 ? value.toFixed(2) : value.toExponential(1);
+}
