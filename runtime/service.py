@@ -108,6 +108,8 @@ class Service:
         self.latencies = Latencies()
         self.estop = EStop()
         self.loop_lag_ns = 0
+        self.observers: list[Callable[[Outcome], None]] = []
+        """Called with every outcome of the network, in order."""
         self.links: list[Callable[[], Mapping[str, Any]]] = []
         self.ended = asyncio.Event()
         """Set when every sensor has ended or failed."""
@@ -255,6 +257,8 @@ class Service:
     # -- network
 
     def _act(self, outcome: Outcome) -> None:
+        for observe in self.observers:
+            observe(outcome)
         for decided in outcome.decided:
             self._decided(decided)
         if self.live.running and self.stage is not None:
