@@ -16,8 +16,9 @@ import signal
 import socket
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from actuators.servo_physics import ServoPhysics
+from actuators.servo_physics import ReadBack, ServoPhysics
 from actuators.servo_sim import ServoSim
 from actuators.servo_socket import BACKLOG, LONGEST_LINE, decode, encode
 from runtime.core.clock import SECOND, MonotonicClock
@@ -35,12 +36,12 @@ class Device:
         self._servo = servo
         self._clock = clock
         self._physics = ServoPhysics(servo.parameters, clock.now())
-        self._clients: set[asyncio.StreamWriter] = set()
+        self._clients: dict[asyncio.StreamWriter, asyncio.Task[Any] | None] = {}
         self._commander: asyncio.StreamWriter | None = None
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Obey one client until it hangs up, or says something that is no message."""
-        self._clients.add(writer)
+        self._clients[writer] = asyncio.current_task()
         try:
             while line := await reader.readline():
                 self._obey(writer, line)
@@ -49,12 +50,10 @@ class Device:
         except OSError:
             pass  # a client that died is its own affair: its command's time to live runs out here
         finally:
-            self._clients.discard(writer)
+            del self._clients[writer]
             if self._commander is writer:
                 self._commander = None
             writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
 
     async def push(self, ended: asyncio.Event, parent: int | None) -> None:
         """Send every client the read-back, until `ended`; ends by itself where `parent` is gone."""
@@ -71,14 +70,16 @@ class Device:
         """Move to the safe position, telling the clients, for as long as that may take."""
         self._physics.make_safe(self._clock.now())
         give_up = self._clock.now() + round((self._servo.travel_s + SETTLE_S) * SECOND)
-        while not self._physics.read(self._clock.now()).safe and self._clock.now() < give_up:
-            self._push_once()
+        while not self._push_once().safe and self._clock.now() < give_up:
             await self._clock.sleep_until(self._clock.now() + PUSH_NS)
-        self._push_once()
 
-    def hang_up(self) -> None:
+    async def hang_up(self) -> None:
+        """End every connection, without waiting for clients that do not read."""
+        serving = [task for task in self._clients.values() if task is not None]
         for writer in self._clients:
-            writer.close()
+            writer.transport.abort()
+        if serving:
+            await asyncio.wait(serving)
 
     def _obey(self, writer: asyncio.StreamWriter, line: bytes) -> None:
         message, now = decode(line), self._clock.now()
@@ -95,11 +96,12 @@ class Device:
             value = self._servo.limits_si.clip(float(message["set"]))
             self._physics.command(now, value, int(message["t"]), float(message["ttl_s"]))
 
-    def _push_once(self) -> None:
+    def _push_once(self) -> ReadBack:
         read = self._physics.read(self._clock.now())
         message = {**read._asdict(), "target": self._physics.target, "late": self._physics.late}
         for writer in self._clients:
             self._answer(writer, message)
+        return read
 
     def _answer(self, writer: asyncio.StreamWriter, message: dict[str, object]) -> None:
         # A client that does not read must not cost memory; what it misses is superseded anyway.
@@ -124,7 +126,7 @@ async def run(servo: ServoSim, path: Path, clock: MonotonicClock, parent: int | 
         await device.go_safe()
     finally:
         server.close()
-        device.hang_up()
+        await device.hang_up()
         _remove(path)
 
 
@@ -141,19 +143,23 @@ def _listen(path: Path) -> socket.socket:
         except FileNotFoundError:
             pass
         except ConnectionRefusedError:
-            path.unlink()
+            pass  # left by a process that was killed
         except OSError as error:
             raise DeviceError(f"{path}: {error.strerror or error}") from error
         else:
             raise DeviceError(f"{path}: another device process serves it")
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    unready = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         umask = os.umask(0o177)
         try:
-            listener.bind(str(path))
+            listener.bind(str(unready))
         finally:
             os.umask(umask)
+        listener.listen(socket.SOMAXCONN)
         listener.setblocking(False)
+        # Who sees the path can connect to it.
+        unready.replace(path)
     except OSError as error:
         listener.close()
         raise DeviceError(f"{path}: cannot listen: {error.strerror or error}") from error

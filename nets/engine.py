@@ -392,9 +392,9 @@ class Engine:
         version = int(state.dyn[self._counters_at + L.N_VERSION])
         if self._hashed is None or self._hashed[0] != version:
             digest = hashlib.blake2b(digest_size=16)
-            digest.update(memoryview(state.real[: program.hashed_real]))
-            digest.update(memoryview(state.dyn[: program.hashed_dyn]))
-            digest.update(memoryview(state.di[: program.hashed_di]))
+            digest.update(state.real[: program.hashed_real].data)
+            digest.update(state.dyn[: program.hashed_dyn].data)
+            digest.update(state.di[: program.hashed_di].data)
             self._hashed = version, digest.digest()
         now = struct.pack("<qq", int(state.dyn[self._t0_at]), int(state.dyn[self._tick_at]))
         return hashlib.blake2b(self._hashed[1] + now, digest_size=16).digest()

@@ -41,7 +41,7 @@ class Stamps:
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """The order a unit keeps its neurons in: neuron k has NIR's flat index `external[k]`; `block` neurons are a site."""
+    """The order a unit keeps its neurons in: neuron k is NIR's `external[k]`; `block` neurons are a site."""
 
     external: Index
     block: int

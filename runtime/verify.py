@@ -65,9 +65,8 @@ class Verifier:
     def __init__(self, recording: Recording) -> None:
         header = recording.header
         if header.get("format") != FORMAT:
-            raise RecordingError(
-                f"{recording.path}: recording format {header.get('format')!r}, expected {FORMAT}: not a tectum recording"
-            )
+            got = f"recording format {header.get('format')!r}, expected {FORMAT}"
+            raise RecordingError(f"{recording.path}: {got}: not a recording of tectum, or its header is damaged")
         self.recording = recording
         self.verdict = Verdict()
         self.outcomes: Callable[[Outcome], None] = lambda outcome: None
@@ -122,6 +121,9 @@ class Verifier:
         if not self._began:
             verdict.problems.append("the journal is missing: nothing could be compared")
         verdict.problems += [p for p in self.recording.problems if p not in verdict.problems]
+        for start, end, problem in self.recording.damage:
+            for window in range(self._window_at(start), self._window_at(end) + 1):
+                self._differ(window, f"its bytes are damaged: {problem}")
         for gap in self.recording.gaps:
             verdict.problems.append(f"{gap.channel}: {gap.count} messages were not recorded ({gap.reason})")
         return verdict
@@ -130,6 +132,9 @@ class Verifier:
         tables = self.recording.header["tables"]
         if tables["network"] is None:
             return None
+        if NETWORK not in self.recording.attachments:
+            problems = "; ".join(self.recording.problems) or "it was not stored"
+            raise RecordingError(f"{self.recording.path}: the network file in it cannot be read: {problems}")
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / NETWORK
             file.write_bytes(self.recording.attachments[NETWORK])

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from runtime.core.errors import FormatError
 from runtime.core.packet import Packet
-from runtime.core.topic import Topic
-from sensors.formats.reader import Chunk
+from runtime.core.topic import DVS, Topic
+from sensors.formats.reader import Chunk, outside
 from sensors.playlist import Track
 
 KNOWN_LENGTH_BYTES = 2_000_000
@@ -118,6 +118,7 @@ class Score:
             lane = self._lanes.get(chunk.stream)
             low, high = (int(i) for i in np.searchsorted(chunk.t, (start, stop)))
             if lane is not None and high > low:
+                _refuse_unlike(chunk, lane.topic, track.path)
                 t = self._map(chunk.t[low:high], start, begin)
                 lane.push(t, chunk.data[low:high])
                 end = max(end, int(t[-1]))
@@ -125,7 +126,8 @@ class Score:
                 yield from self._cut(begin, self._on_runtime(min(chunk.until, stop), start, begin))
             if chunk.until >= stop:
                 break
-        end = max(self._end(begin, end), *(lane.said for lane in self._lanes.values()))
+        speakers = self._lanes.values() if promise > begin else self._all_lanes()
+        end = max(self._end(begin, end), *(lane.said for lane in speakers))
         yield from self._cut(begin, end)
         for lane in self._lanes.values():
             if len(lane) or (lane.beats and lane.said < end):
@@ -257,7 +259,7 @@ class _Lane:
             t, data = self._take(n)
             until = [*(int(x) for x in t[1:]), end]
             for i in range(n):
-                yield Cue(until[i], self._packet(t[i : i + 1], data[i : i + 1], until[i]))
+                yield Cue(end, self._packet(t[i : i + 1], data[i : i + 1], until[i]))
         else:
             yield Cue(end, self._packet(*self._take(n), end))
 
@@ -290,6 +292,16 @@ class _Lane:
         self.seq += len(t)
         self.said = until
         return packet
+
+
+def _refuse_unlike(chunk: Chunk, topic: Topic, path: Path) -> None:
+    """Raise FormatError where a later file's items are not what the first file's made the topic promise."""
+    if chunk.data.dtype != topic.element or chunk.data.shape[1:] != topic.shape:
+        got = f"{chunk.data.dtype}{chunk.data.shape[1:]}"
+        raise FormatError(path, f"its {chunk.stream} are {got}, {topic.name} is {topic.element}{topic.shape}")
+    if topic.dtype == DVS and (i := outside(chunk.data["x"], chunk.data["y"], topic.extent)) is not None:
+        x, y, extent = chunk.data["x"][i], chunk.data["y"][i], topic.extent
+        raise FormatError(path, f"an event is at x={x}, y={y}, outside {topic.name}'s (height, width) {extent}")
 
 
 def _short(name: str) -> bytes:

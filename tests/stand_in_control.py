@@ -1,25 +1,30 @@
-"""A control process for tests of the gateway: the real link and the real reductions, with an invented robot behind them."""
+"""A control process for tests of the gateway: the real link and reductions before an invented robot."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import math
+import os
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
+import uvicorn
 
 from runtime import wire
 from runtime.core.clock import SECOND, MonotonicClock
 from runtime.core.errors import StoppedError
 from runtime.core.packet import Packet, one_event
 from runtime.core.topic import DVS, SEGMENT, VECTOR3, Topic
+from runtime.http.__main__ import server_config
+from runtime.http.app import create_app
+from runtime.http.settings import Settings
 from runtime.links.local import LocalServer, Refusal
 from runtime.live import Live
 
@@ -27,6 +32,7 @@ EYE = Topic("eye/events", DVS, extent=(34, 34))
 GYRO = Topic("imu/gyro", VECTOR3, "rad/s", rate_hz=1000)
 CAMERA = Topic("camera/frame", np.dtype(("u1", (48, 64))), extent=(48, 64), rate_hz=30)
 FILE = Topic("eye/segment", SEGMENT)
+BASE = "http://127.0.0.1:8642"
 POPULATIONS = {"hidden": 500, "output": 10}
 
 
@@ -186,7 +192,7 @@ class StandIn:
                     "name": "output",
                     "to": "pointer",
                     "value": angle,
-                    "label": int(n / 30) % 10,
+                    "label": max(range(10), key=scores(n).__getitem__),
                     "scores": scores(n),
                     "age_s": 0.01,
                 }
@@ -304,6 +310,32 @@ async def stand_in(path: Path) -> AsyncIterator[StandIn]:
 
 
 @asynccontextmanager
+async def gateway(path: Path, settings: Settings | None = None) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application in this process, connected to control where there is one."""
+    app = create_app(path, settings)
+    transport = httpx.ASGITransport(app)
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url=BASE) as client:
+        if os.path.lexists(path):  # noqa: ASYNC240  # a look at a socket's name does not block
+            await until(lambda: not app.state.control.is_away)
+        yield client
+
+
+@asynccontextmanager
+async def served(path: Path, settings: Settings) -> AsyncIterator[int]:
+    """The application behind its real server in this process; gives the port."""
+    server = uvicorn.Server(server_config(create_app(path, settings), settings))
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        task = asyncio.create_task(server.serve([listening]))
+        await until(lambda: server.started)
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            server.should_exit = True
+            await task
+
+
+@asynccontextmanager
 async def gateway_process(path: Path, port: int, *more: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """The gateway as it runs in the product, killed at the end."""
     command = ("-m", "runtime.http", "--socket", str(path), "--port", str(port), *more)
@@ -324,6 +356,22 @@ async def answers(url: str) -> httpx.Response:
             with contextlib.suppress(httpx.TransportError):
                 return await client.get(url)
             await clock.sleep_until(clock.now() + 10_000_000)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop run until something is true; the test's own timeout is the bound."""
+    while not condition():  # noqa: ASYNC110  # the condition is the state of another party, which has no event
+        await asyncio.sleep(0)
+
+
+async def until_answer(
+    client: httpx.AsyncClient, where: str, is_right: Callable[[httpx.Response], bool]
+) -> httpx.Response:
+    """Ask until the answer is right."""
+    # An application in this process answers without letting the loop turn, hence the sleep.
+    while not is_right(answer := await client.get(where)):  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    return answer
 
 
 def free_port() -> int:

@@ -21,9 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, environment: dict[str, str]) -> int:
-    from nets.kernels.cache import use_cache
-
-    use_cache(environment)
+    common.use_kernel_cache(environment)
     from runtime.wiring import wiring
 
     path, robot = common.load(args.robot, environment)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import runtime
 from runtime.config import Robot, load_robot
+from runtime.core.clock import SECOND, MonotonicClock
 from runtime.core.errors import ConfigError
 
 PACKAGE = Path(runtime.__file__ or "").resolve().parent
@@ -56,15 +58,31 @@ def speed(text: str) -> float | None:
     return value
 
 
+def use_kernel_cache(environment: Mapping[str, str]) -> Path:
+    """Point numba at a cache of our own, named after all that decides the machine code; before numba is imported."""
+    if "NUMBA_CACHE_DIR" in environment:
+        return Path(environment["NUMBA_CACHE_DIR"])
+    from nets.kernels.cache import folder_name
+
+    base = environment.get("XDG_CACHE_HOME")
+    folder = (Path(base) if base else Path.home() / ".cache") / "tectum" / folder_name()
+    os.environ["NUMBA_CACHE_DIR"] = str(folder)
+    return folder
+
+
 class Progress:
-    """One line on a terminal, rewritten; lines at every tenth elsewhere."""
+    """One line on a terminal, rewritten; lines at every quarter elsewhere. Says nothing of what is done in a second."""
 
     def __init__(self, what: str) -> None:
         self._what = what
         self._tty = sys.stderr.isatty()
         self._shown = -1
+        self._clock = MonotonicClock()
+        self._began = self._clock.now()
 
     def __call__(self, detail: str, fraction: float) -> None:
+        if self._clock.now() - self._began < SECOND and self._shown < 0:
+            return
         percent = int(min(max(fraction, 0.0), 1.0) * 100)
         if self._tty:
             bar = "#" * (percent // 4)

@@ -24,9 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, environment: dict[str, str]) -> int:
-    from nets.kernels.cache import use_cache
-
-    use_cache(environment)
+    common.use_kernel_cache(environment)
     from nets.kernels.build import is_warm, warm
     from runtime.config import load_robot, with_sockets
     from runtime.control import ControlOptions, control, prepare_process

@@ -80,9 +80,7 @@ def _clock() -> Iterator[tuple[str, str, str]]:
 
 
 def _kernels(environment: dict[str, str]) -> Iterator[tuple[str, str, str]]:
-    from nets.kernels.cache import use_cache
-
-    folder = use_cache(environment)
+    folder = common.use_kernel_cache(environment)
     from nets.kernels.build import is_warm
 
     yield ("good", "kernels", f"compiled, in {folder}") if is_warm() else ("note", "kernels", "will be compiled once")

@@ -112,6 +112,7 @@ class MqttLink:
                 reason = _first(group)
             else:
                 reason = "connection ended"
+            _heed_cancellation()
             self.state = f"down: {reason}"
             if self.sent + self.received > before:
                 backoff, told = self.config.backoff_s, ""
@@ -157,11 +158,12 @@ class MqttLink:
             socket_options=_NODELAY,
             logger=quiet,
         ) as client:
-            self.state = "connected"
             log.info("connected to broker %s:%d as %s", config.host, config.port, self.robot)
             try:
                 await client.publish(self._name("birth", "link"), self._birth(online=True), qos=1, retain=True)
                 await self._subscribe(client)
+                _heed_cancellation()
+                self.state = "connected"
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._receive(client), name=f"mqtt {self.robot} receive")
                     tasks.create_task(self._send(client), name=f"mqtt {self.robot} send")
@@ -232,6 +234,7 @@ class MqttLink:
         if expiry_s:
             properties.MessageExpiryInterval = expiry_s
         await client.publish(name, payload, qos=qos, retain=retain, properties=properties)
+        _heed_cancellation()
         self.sent += 1
 
     async def _receive(self, client: aiomqtt.Client) -> None:
@@ -312,6 +315,13 @@ class MqttLink:
                 super().put_nowait(item)
 
         return Incoming
+
+
+def _heed_cancellation() -> None:
+    """Python 3.11's `wait_for`, on which aiomqtt builds, swallows a cancellation that comes together with its result."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _json(fields: Mapping[str, Any]) -> bytes:

@@ -70,6 +70,8 @@ class Recording:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self._found: dict[str, None] = {}
+        self.damage: list[tuple[int, int, str]] = []
+        """Chunks that could not be read whole: log times of the first and last message, and what is wrong."""
         with self.path.open("rb") as file:
             magic = file.read(len(MCAP0_MAGIC))
             if magic != MCAP0_MAGIC:
@@ -103,6 +105,11 @@ class Recording:
         return (
             self._index.has_footer and self.cut_at is None and self._marks.get(layout.END, {}).get("complete") is True
         )
+
+    @property
+    def chunks(self) -> tuple[ChunkHead, ...]:
+        """The chunks in the order of the file."""
+        return tuple(self._index.chunks)
 
     @property
     def start(self) -> int:
@@ -250,6 +257,7 @@ class Recording:
                 f"torn: {len(data)} of {head.data_length} bytes, {len(content.messages)} messages recovered"
             )
         for problem in content.problems:
+            self.damage.append((head.start, head.end, problem))
             self._report(f"chunk at byte {head.data_offset}, log times {head.start} to {head.end}: {problem}")
         return content
 

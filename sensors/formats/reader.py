@@ -162,9 +162,8 @@ def refuse_outside(
 ) -> None:
     """Raise FormatError naming the first address outside the sensor; `offset` is that of the chunk."""
     if (i := outside(x, y, extent)) is not None and extent is not None:
-        raise FormatError(
-            path, f"event {i} of the chunk is at x={x[i]}, y={y[i]}, expected {extent[1]}x{extent[0]}", offset
-        )
+        got, expected = f"x={x[i]}, y={y[i]}", f"{extent[1]}x{extent[0]}"
+        raise FormatError(path, f"event {i} of the chunk is at {got}, outside the sensor's {expected}", offset)
 
 
 def microseconds(path: Path, t_us: Times, offset: int | None) -> Times:

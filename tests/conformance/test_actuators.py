@@ -131,14 +131,12 @@ def test_apply_keeps_the_limits_and_returns_what_was_applied(actuator: Any) -> N
     async def main(clock: VirtualClock) -> None:
         async with actuator.open(clock) as live:
             assert isinstance(live, LiveActuator)
-            limits, seq = actuator.limits_si, 0
-            wanted = (limits.min - 1.0, away(actuator), limits.max + 1.0)
-            for value in wanted:
+            limits = actuator.limits_si
+            for seq, value in enumerate((limits.min - 1.0, away(actuator), limits.max + 1.0)):
                 applied = check_packet(await live.apply(command(actuator, clock.now(), value)))
                 assert applied.topic == actuator.describe()[0]
                 assert applied.data["value"].tolist() == [limits.clip(value)]
                 assert applied.seq == seq
-                seq += 1
                 await clock.advance_to(clock.now() + 400 * MS)
                 measured = await position(live)
                 assert limits.min - 0.01 <= measured <= limits.max + 0.01
@@ -224,28 +222,26 @@ class CutShort(Exception):
 
 @pytest.mark.parametrize("end", ["return", "exception", "cancellation"])
 def test_leaving_the_context_makes_it_safe(actuator: Any, end: str) -> None:
+    held = asyncio.Event()
+
     async def hold(clock: VirtualClock) -> None:
         async with actuator.open(clock) as live:
             await settle(actuator, clock, live, away(actuator))
             await live.apply(command(actuator, clock.now(), away(actuator)))
+            held.set()
             if end == "exception":
                 raise CutShort
             if end == "cancellation":
                 await asyncio.get_running_loop().create_future()
 
     async def main(clock: VirtualClock) -> None:
-        clock_moves = asyncio.create_task(hold(clock))
-        for _ in range(60):
-            await asyncio.sleep(0)
-            if clock_moves.done():
-                break
-            await clock.advance_to(clock.now() + 10 * MS)
+        holder = asyncio.create_task(hold(clock))
+        await held.wait()
         if end == "cancellation":
-            clock_moves.cancel()
-        outcome = (await asyncio.gather(clock_moves, return_exceptions=True))[0]
-        assert {"return": outcome is None, "exception": isinstance(outcome, CutShort)}.get(
-            end, isinstance(outcome, asyncio.CancelledError)
-        )
+            holder.cancel()
+        outcome = (await asyncio.gather(holder, return_exceptions=True))[0]
+        expected = {"return": type(None), "exception": CutShort, "cancellation": asyncio.CancelledError}
+        assert type(outcome) is expected[end]
         await clock.advance_to(clock.now() + round(actuator.travel_s * SECOND))
         assert actuator.is_safe(0.0)
         async with actuator.open(clock) as live:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -266,7 +267,7 @@ def test_cancelled_at_any_read_it_leaves_nothing_and_opens_again(sensor: Sensor)
 def test_packets_share_no_memory(sensor: Sensor) -> None:
     for stream in by_topic(record(sensor, horizon=100 * MS)).values():
         full = [packet for _, packet in stream if len(packet)]
-        for a, b in zip(full, full[1:], strict=False):
+        for a, b in pairwise(full):
             assert not np.may_share_memory(a.data, b.data)
 
 

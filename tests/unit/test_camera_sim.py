@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -9,6 +11,7 @@ from pydantic import ValidationError
 from runtime.core.clock import SECOND, VirtualClock, run_virtual
 from runtime.core.packet import Packet, check_packet
 from sensors.camera_sim import CameraSim
+from sensors.gyro_sim import GyroSim
 from sensors.motion import Sine, angles
 from sensors.scene import Image, Scene, View
 
@@ -80,6 +83,31 @@ def test_the_picture_moves_as_the_head_turns() -> None:
     down, right = shift(*(view.log_intensity(int(at)) for at in t))
     assert right == pytest.approx(yaw * TURNING.pixels_per_rad, rel=0.05)
     assert abs(down) < 0.05 * abs(right)
+
+
+def test_the_gyro_predicts_how_the_picture_moves() -> None:
+    scene = TURNING.model_copy(update={"finest_px": 16.0})
+    camera = CameraSim(name="eye", scene=scene, rate_hz=100.0, exposure_s=0.004, shot_noise=0.01, read_noise=0.2)
+    frames = [packet for _, packet in read(camera, 10)]
+
+    async def main(clock: VirtualClock) -> list[Packet]:
+        clock.release()
+        packets = []
+        async with GyroSim(name="imu", motion=scene.motion, burst=10).open(clock) as stream:
+            async for packet in stream:
+                packets.append(packet)
+                if len(packets) == 12:
+                    break
+        return packets
+
+    gyro = run_virtual(main)
+    t, rate = np.concatenate([p.t for p in gyro]), np.concatenate([p.data for p in gyro])[:, 2]
+    for a, b in pairwise(frames):
+        during = (t > a.t[0]) & (t <= b.t[0])
+        predicted = rate[during].sum() * 1e-3 * scene.pixels_per_rad
+        pictures = [np.log(np.maximum(p.data[0], 1).astype(np.float32)) for p in (a, b)]
+        assert shift(*pictures)[1] == pytest.approx(predicted, rel=0.1)
+        assert abs(predicted) > 0.5
 
 
 def test_nose_down_moves_the_picture_up() -> None:

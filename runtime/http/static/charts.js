@@ -145,7 +145,7 @@ export function drawDial(canvas, hands, low, high, safe, unit) {
   const [context, width, height] = fresh(canvas);
   const radius = Math.min(width, height) / 2 - 8, cx = width / 2, cy = height / 2;
   const angular = unit === "rad" || unit === "deg";
-  const turn = (v) => angular ? -(unit === "deg" ? v * Math.PI / 180 : v) : -Math.PI * (1 - (v - low) / (high - low || 1)) - 0;
+  const turn = (v) => angular ? -(unit === "deg" ? v * Math.PI / 180 : v) : -Math.PI * (1 - (v - low) / (high - low || 1));
   context.lineWidth = 5; context.lineCap = "round"; context.strokeStyle = LINE;
   context.beginPath();
   if (Number.isFinite(low) && Number.isFinite(high)) context.arc(cx, cy, radius, turn(high), turn(low), angular ? false : true);
@@ -170,9 +170,10 @@ export const colour = (n) => COLOURS[n % COLOURS.length];
 export function short(value) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   const size = Math.abs(value);
+  if (size < 1e-4) return "0";
   for (const [bound, sign] of [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e4, "k"]]) {
     if (size >= bound) { const scaled = value / (sign === "k" ? 1e3 : bound); return scaled.toFixed(Math.abs(scaled) >= 100 ? 0 : 1) + " " + sign; }
   }
   if (size >= 100 || Number.isInteger(value)) return value.toFixed(0);
-  return size >= 10 ? value.toFixed(1) : size >= 0.01 || size === 0 ? value.toFixed(2) : value.toExponential(1);
+  return size >= 10 ? value.toFixed(1) : size >= 0.01 ? value.toFixed(2) : value.toExponential(1);
 }

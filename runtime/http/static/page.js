@@ -50,23 +50,25 @@ function askKey() {
 }
 
 function linkState() {
-  const silent = performance.now() - heard > SILENCE_MS;
-  const state = socket === null || !opened || silent ? "disconnected" : controlAway ? "away" : "connected";
-  if (document.body.dataset.link === state) return;
+  const silence = performance.now() - heard;
+  const state = socket === null || !opened ? "disconnected" : controlAway || silence > SILENCE_MS ? "away" : "connected";
   document.body.dataset.link = state;
   const pill = el("link");
-  pill.textContent = state === "connected" ? "live" : state === "away" ? "robot away" : "disconnected";
+  put(pill, state === "connected" ? "live" : state === "away" ? "robot away" : "disconnected");
   pill.className = "pill " + (state === "connected" ? "good" : "bad");
   if (state === "connected") notice("", "link");
-  else notice(state === "away" ? `The gateway answers, the robot does not: ${controlAway}. What is shown is old.` : "No connection to the gateway. What is shown is old; trying again.", "link");
+  else if (state === "disconnected") notice("No connection to the gateway. What is shown is old; trying again.", "link");
+  else if (controlAway) notice(`The gateway answers, the robot does not: ${controlAway}. What is shown is old.`, "link");
+  else notice(`The robot has said nothing for ${Math.floor(silence / 1000)} s. What is shown is old.`, "link");
 }
 
 setInterval(linkState, 500);
 
 let noticeOf = "";
 function notice(message, source = "", mild = false) {
-  if (!message && source && noticeOf !== source) return;
-  noticeOf = source;
+  if (!message && noticeOf !== source) return;
+  if (source === "link" && noticeOf === "stop") return;  // that a stop was not delivered must stay to be read
+  noticeOf = message ? source : "";
   el("notice").textContent = message;
   el("notice").hidden = !message;
   el("notice").classList.toggle("mild", mild);
