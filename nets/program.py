@@ -156,6 +156,7 @@ def compile_program(graph: Graph, dialect: Dialect, dtype: Any = np.float32) -> 
         size = int(row[L.P_N])
         row[L.P_X], row[L.P_SPK_V] = real.take(size), real.take(size)
         row[L.P_SPK_I], row[L.P_SPK_N] = di.take(size), dyn.take(1)
+        row[L.P_FIRED] = di.take(int(row[L.P_SITES]))
 
     outs, worst = _outputs(graph, wiring, outputs, by_name, build, pops)
     header = np.zeros(L.H_SIZE, np.int64)

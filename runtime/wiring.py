@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nets.describe import warnings
 from nets.load import load
 from runtime.config import Robot
 from runtime.core.clock import MonotonicClock
@@ -25,7 +26,7 @@ def wiring(robot: Robot) -> dict[str, Any]:
         topics |= {topic.name: (topic, name) for topic in sensor.describe()}
     for name, actuator in robot.actuators.items():
         topics |= {topic.name: (topic, name) for topic in actuator.describe()}
-    network, warnings = _network(robot, {name: topic for name, (topic, _) in topics.items()})
+    network, surprises = _network(robot, {name: topic for name, (topic, _) in topics.items()})
     return {
         "robot": robot.robot,
         "topics": [
@@ -41,7 +42,7 @@ def wiring(robot: Robot) -> dict[str, Any]:
         ],
         "network": network,
         "stops": stops(robot),
-        "warnings": warnings,
+        "warnings": surprises,
     }
 
 
@@ -95,15 +96,15 @@ def _network(robot: Robot, topics: dict[str, Topic]) -> tuple[dict[str, Any] | N
     fed: dict[str, list[str]] = {}
     for entry in robot.inputs:
         fed.setdefault(entry.port, []).append(f"{entry.from_} ({entry.encode.get('kind', 'address')})")
-    warnings = [str(warning) for warning in described.get("warnings", [])]
-    for port in engine.inputs:
-        if port not in fed:
-            warnings.append(f"network input {port!r} is fed by nothing")
-    for output in robot.outputs:
-        if not output.requires:
-            warnings.append(
-                f"output to {output.to!r} requires no topic: a dead sensor is noticed only by the time to live"
-            )
+    found = warnings(engine.graph, engine.dialect)
+    found += [f"network input {port!r} is fed by nothing" for port in engine.inputs if port not in fed]
+    found += [
+        f"output to {output.to!r} requires no topic: a dead sensor is noticed only by the time to live"
+        for output in robot.outputs
+        if not output.requires
+    ]
+    dialect = dict(described["dialect"])
+    provenance = dialect.pop("provenance")
     return {
         "file": config.file.name,
         "dt_s": engine.dt_ns / 1e9,
@@ -111,5 +112,5 @@ def _network(robot: Robot, topics: dict[str, Topic]) -> tuple[dict[str, Any] | N
         "inputs": {name: list(port.shape) for name, port in engine.inputs.items()},
         "outputs": {name: list(port.shape) for name, port in engine.outputs.items()},
         "fed_by": fed,
-        "dialect": described["dialect"],
-    }, warnings
+        "dialect": [(key, str(value), provenance.get(key, "")) for key, value in dialect.items()],
+    }, found

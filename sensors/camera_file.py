@@ -15,7 +15,7 @@ from sensors.formats.images import EXTENSIONS, ImageFolderReader
 from sensors.formats.open import open_events
 from sensors.formats.rates import measured_rates
 from sensors.formats.reader import Chunk, EventReader
-from sensors.playback import Playback
+from sensors.playback import Playback, read_streams
 from sensors.playlist import Track
 
 FRAMES = frozenset({"frames"})
@@ -44,7 +44,7 @@ class CameraFile(Playback):
         return frame_topic(self._reader(self.playlist()[0].path), self.name, self.rate_hz, self.speed, self.frame_id)
 
     def chunks(self, path: Path) -> Iterator[Chunk]:
-        return self._reader(path).chunks(FRAMES)
+        return read_streams(self._reader(path), FRAMES)
 
     def _reader(self, path: Path) -> EventReader:
         reader = ImageFolderReader(path, self.rate_hz) if path.is_dir() else open_events(path)

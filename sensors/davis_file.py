@@ -15,7 +15,7 @@ from sensors.camera_file import frame_topic
 from sensors.formats.open import open_events
 from sensors.formats.reader import Chunk
 from sensors.imu_file import imu_topics, turned
-from sensors.playback import Playback
+from sensors.playback import Playback, read_streams
 
 
 class DavisFile(Playback):
@@ -56,4 +56,4 @@ class DavisFile(Playback):
 
     def chunks(self, path: Path) -> Iterator[Chunk]:
         reader = open_events(path)
-        return turned(reader.chunks(), self.axes or reader.axes)
+        return turned(read_streams(reader, frozenset(reader.streams)), self.axes or reader.axes)

@@ -12,7 +12,7 @@ from runtime.core.errors import ConfigError
 from runtime.core.topic import DVS, Topic
 from sensors.formats.open import EXTENSIONS, open_events
 from sensors.formats.reader import Chunk, EventReader
-from sensors.playback import Playback
+from sensors.playback import Playback, read_streams
 
 EVENTS = frozenset({"events"})
 
@@ -38,7 +38,7 @@ class DvsFile(Playback):
         return {"events": Topic(f"{self.name}/events", DVS, extent=reader.extent, frame_id=self.frame_id)}
 
     def chunks(self, path: Path) -> Iterator[Chunk]:
-        return self._reader(path).chunks(EVENTS)
+        return read_streams(self._reader(path), EVENTS)
 
     def _reader(self, path: Path) -> EventReader:
         reader = open_events(path, self.extent)

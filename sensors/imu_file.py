@@ -14,7 +14,7 @@ from sensors.axes import mapped, rotation
 from sensors.formats.open import open_events
 from sensors.formats.rates import measured_rates
 from sensors.formats.reader import Chunk, EventReader
-from sensors.playback import Playback
+from sensors.playback import Playback, read_streams
 
 VECTORS = frozenset({"gyro", "accel"})
 UNITS = {"gyro": "rad/s", "accel": "m/s2"}
@@ -47,7 +47,7 @@ class ImuFile(Playback):
 
     def chunks(self, path: Path) -> Iterator[Chunk]:
         reader = self._reader(path)
-        return turned(reader.chunks(VECTORS), self.axes or reader.axes)
+        return turned(read_streams(reader, VECTORS), self.axes or reader.axes)
 
     def _reader(self, path: Path) -> EventReader:
         reader = open_events(path)

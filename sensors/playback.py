@@ -8,6 +8,7 @@ one whose end has passed is published at once: a slow consumer gets everything, 
 from __future__ import annotations
 
 import asyncio
+import logging
 import types
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Generator, Iterator, Mapping
@@ -22,9 +23,11 @@ from runtime.core.errors import DeviceError
 from runtime.core.packet import Packet
 from runtime.core.roles import Adapter
 from runtime.core.topic import SEGMENT, Topic
-from sensors.formats.reader import Chunk
+from sensors.formats.reader import Chunk, EventReader
 from sensors.playlist import Track, read_playlist
 from sensors.score import Cue, Score, Timing
+
+log = logging.getLogger(__name__)
 
 BATCH_PACKETS = 32
 BATCH_BYTES = 4 << 20
@@ -129,6 +132,17 @@ class Playback(Adapter):
             gap=round(self.gap_s * SECOND),
             heartbeat=max(round(self.heartbeat_s * SECOND), 1),
             loop=self.loop,
+        )
+
+
+def read_streams(reader: EventReader, wanted: frozenset[str]) -> Iterator[Chunk]:
+    """The reader's chunks; at their end the log says what had to be mended."""
+    yield from reader.chunks(wanted)
+    if reader.unordered:
+        log.warning(
+            "%s: %d times ran backwards; they were sorted within their chunk or moved up to its beginning",
+            reader.path,
+            reader.unordered,
         )
 
 

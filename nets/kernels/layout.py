@@ -5,8 +5,8 @@
     weights  real  const   weights[0] = 1, weights[1] = 0; then weights, gains, coefficients
     real     real  state   potentials, currents, ring values | drive x, spike values
     dyn      int64 state   ticks applied per site, ring counts, site counts | spike counts, ports, counters
-    di       int32 state   lists of touched sites, ring indices | spike indices
-    marks    uint8 state   whether a site is on its list
+    di       int32 state   lists of touched sites, ring indices | spike indices, sites that fired
+    marks    uint8 state   1 where a site is on its list, 2 where it must stay there
 
 What stands before each `|` is what hash() reads; all of it is what snapshot() stores.
 A stamp is one rectangle of weights an event adds to its target: `ny` rows of `run` consecutive neurons.
@@ -33,7 +33,7 @@ P_RING_I, P_RING_V, P_RING_N, P_DELAY = 19, 20, 21, 22
 P_CONN0, P_CONN1, P_OUT0, P_OUT1 = 23, 24, 25, 26
 P_EXT, P_REPORT = 27, 28
 P_MULTI, P_STRICT, P_SUBTRACT = 29, 30, 31
-P_DENSE_AT = 32
+P_FIRED = 32
 P_SIZE = 33
 
 KIND_INTEGRATE, KIND_LEAK, KIND_CURRENT = 0, 1, 2

@@ -30,11 +30,14 @@ def gather(table, ints, weights, real, dyn, di, marks, ev_tick, ev_index, ev_val
             port = ports + table[conn + L.C_SRC] * L.Q_SIZE
             at = dyn[port + L.Q_BASE] + dyn[port + L.Q_HEAD]
             end = dyn[port + L.Q_BASE] + dyn[port + L.Q_TAIL]
+            first = at
             while at < end and ev_tick[at] == tick:
-                value = ev_value[at] * weights[0]
-                count, done = deliver(ints, weights, real, di, marks, table, conn, pop, count, ev_index[at], value)
-                synops += done
                 at += 1
+            if at > first:
+                count, done = deliver(
+                    ints, weights, real, di, marks, table, conn, pop, count, ev_index, ev_value, first, at
+                )
+                synops += done
         else:
             source = pops + table[conn + L.C_SRC] * L.P_SIZE
             if kind == L.FROM_TICK:
@@ -46,10 +49,11 @@ def gather(table, ints, weights, real, dyn, di, marks, ev_tick, ev_index, ev_val
                 index_at = table[source + L.P_RING_I] + slot * table[source + L.P_N]
                 value_at = table[source + L.P_RING_V] + slot * table[source + L.P_N]
                 spikes = dyn[table[source + L.P_RING_N] + slot]
-            for s in range(spikes):
-                value = real[value_at + s]
-                index = di[index_at + s]
-                count, done = deliver(ints, weights, real, di, marks, table, conn, pop, count, index, value)
+            if spikes > 0:
+                index, value = di[index_at : index_at + spikes], real[value_at : value_at + spikes]
+                count, done = deliver(
+                    ints, weights, real, di, marks, table, conn, pop, count, index, value, 0, spikes
+                )
                 synops += done
     return count, synops
 
@@ -71,8 +75,8 @@ def update(table, weights, real, dyn, di, marks, pop, tick, count):  # type: ign
     sleep = table[pop + L.P_SLEEP]
     decays = table[pop + L.P_DECAYS]
     uniform = table[pop + L.P_UNIFORM]
-    spikes = 0
-    kept = 0
+    fired_at = table[pop + L.P_FIRED]
+    firing = 0
     for k in range(count):
         site = di[list_at + k]
         base = site * block
@@ -91,18 +95,25 @@ def update(table, weights, real, dyn, di, marks, pop, tick, count):  # type: ign
             fired = leak(weights, real, v, x, c, n, block)
         else:
             fired = current(weights, real, v, i_at + base, x, c, n, block)
-        awake = False
-        if graded != 0:
-            spikes, awake = sample(weights, real, di, table, pop, base, spikes)
-        elif fired > 0:
-            spikes, awake = fire(weights, real, di, table, pop, base, spikes)
-        if sleep == L.SLEEP_NEVER:
-            awake = True
-        elif sleep == L.SLEEP_BOUND and not awake:
-            awake = current_awake(weights, real, v, i_at + base, c, n, block)
+        if fired > 0:
+            di[fired_at + firing] = site
+            firing += 1
+    spikes = 0
+    if graded != 0:
+        spikes = sample(weights, real, di, marks, table, pop, count)
+    elif firing > 0:
+        spikes = fire(weights, real, di, marks, table, pop, firing)
+    kept = 0
+    for k in range(count):
+        site = di[list_at + k]
+        awake = marks[mark_at + site] == 2 or sleep == L.SLEEP_NEVER
+        if sleep == L.SLEEP_BOUND and not awake:
+            base = site * block
+            awake = current_awake(weights, real, v_at + base, i_at + base, coef + base, n, block)
         if awake:
             di[list_at + kept] = site
             kept += 1
+            marks[mark_at + site] = 1
         else:
             marks[mark_at + site] = 0
     return spikes, count * block, kept

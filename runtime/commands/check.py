@@ -53,8 +53,9 @@ def _print(file: str, found: dict[str, Any]) -> None:
             print(f"  input  {port} {shape}  <- {', '.join(network['fed_by'].get(port, [])) or 'nothing'}")
         for port, shape in network["outputs"].items():
             print(f"  output {port} {shape}")
-        for key, entry in network["dialect"].items():
-            print(f"  {key:<16} {entry['value']!s:<14} from {entry['from']}")
+        print("  dialect")
+        for key, value, source in network["dialect"]:
+            print(f"    {key:<16} {value:<12} from {source}")
     for stop in found["stops"]:
         print(f"\nActuator {stop['actuator']} ({stop['kind']}, {stop['unit']}), safe at {stop['safe_value']:g}")
         print(

@@ -108,8 +108,8 @@ class MqttLink:
             try:
                 self.state = "connecting"
                 await self._connect()
-            except* (aiomqtt.MqttError, OSError) as group:
-                reason = _first(group)
+            except (aiomqtt.MqttError, OSError) as error:
+                reason = f"{type(error).__name__}: {error}"
             else:
                 reason = "connection ended"
             _heed_cancellation()
@@ -164,9 +164,10 @@ class MqttLink:
                 await self._subscribe(client)
                 _heed_cancellation()
                 self.state = "connected"
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._receive(client), name=f"mqtt {self.robot} receive")
-                    tasks.create_task(self._send(client), name=f"mqtt {self.robot} send")
+                await _both(
+                    asyncio.create_task(self._receive(client), name=f"mqtt {self.robot} receive"),
+                    asyncio.create_task(self._send(client), name=f"mqtt {self.robot} send"),
+                )
             except asyncio.CancelledError:
                 self.state = "stopped"
                 with contextlib.suppress(aiomqtt.MqttError):
@@ -318,10 +319,26 @@ class MqttLink:
 
 
 def _heed_cancellation() -> None:
-    """Python 3.11's `wait_for`, on which aiomqtt builds, swallows a cancellation that comes together with its result."""
+    """`wait_for` of Python 3.11, on which aiomqtt builds, swallows a cancellation that comes with its result."""
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
+
+
+async def _both(*tasks: asyncio.Task[None]) -> None:
+    """Wait until one ends, cancel the other, raise what the first raised.
+
+    A TaskGroup before Python 3.13 leaves its parent's `cancelling()` raised after a child's failure.
+    """
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+    for end in ends:
+        if isinstance(end, BaseException) and not isinstance(end, asyncio.CancelledError):
+            raise end
 
 
 def _json(fields: Mapping[str, Any]) -> bytes:
@@ -333,10 +350,3 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} cannot be sent as JSON")
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> str:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return f"{type(error).__name__}: {error}"

@@ -45,9 +45,9 @@ class CsvEventReader:
             t = block.times(self._t, self._unit)
             x, y, on = (block.integers(column) for column in (self._x, self._y, self._on))
             if int(min(x.min(), y.min())) < 0 or int(max(x.max(), y.max())) > 0xFFFF:
-                raise FormatError(self.path, f"an address from line {block.line} on is not within 0 to 65535")
+                raise FormatError(self.path, f"an address from line {block.lines[0]} on is not within 0 to 65535")
             if int(on.min()) < -1 or int(on.max()) > 1:
-                raise FormatError(self.path, f"a polarity from line {block.line} on is not -1, 0 or 1")
+                raise FormatError(self.path, f"a polarity from line {block.lines[0]} on is not -1, 0 or 1")
             refuse_outside(self.path, x, y, self.extent, None)
             t, events = order.mend(t, dvs_events(x, y, (on > 0).astype(np.uint8)))
             self.unordered = order.unordered

@@ -53,7 +53,7 @@ class CsvImuReader:
                 if wanted is None or stream in wanted:
                     values = np.stack([block.floats(column) for column in columns], axis=1) * scale
                     if float(np.abs(values).max()) > 1e9:
-                        raise FormatError(self.path, f"{stream} from line {block.line} on is beyond 1e9")
+                        raise FormatError(self.path, f"{stream} from line {block.lines[0]} on is beyond 1e9")
                     parts[stream] = orders[stream].mend(t, values.astype(np.float32))
             self.unordered = max(order.unordered for order in orders.values())
             yield from together(parts, max((int(times[-1]) for times, _ in parts.values()), default=0))

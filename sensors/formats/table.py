@@ -20,7 +20,7 @@ from runtime.core.errors import FormatError
 
 TIME_NS = {"ns": 1, "us": 1000, "µs": 1000, "ms": 1_000_000, "s": 1_000_000_000}
 BLOCK_BYTES = 1 << 17
-LONGEST_LINE = 1 << 14
+LONGEST_LINE = 1 << 11
 LAST_NS = 2**62
 
 
@@ -33,10 +33,10 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Some rows, column by column, as text; `line` is the number of the first."""
+    """Some rows, column by column, as text, with the numbers of their lines."""
 
     path: Path
-    line: int
+    lines: Sequence[int]
     columns: Sequence[Sequence[str]]
 
     def integers(self, column: int) -> NDArray[np.int64]:
@@ -45,7 +45,7 @@ class Block:
     def floats(self, column: int) -> NDArray[np.float64]:
         values = self._parsed(column, np.float64)
         if not np.isfinite(values).all():
-            line = self.line + int(np.argmin(np.isfinite(values)))
+            line = self.lines[int(np.argmin(np.isfinite(values)))]
             raise FormatError(self.path, f"line {line}: column {column + 1} is not finite")
         return values
 
@@ -58,7 +58,7 @@ class Block:
             except (ValueError, DecimalException):
                 t = LAST_NS
             if not -LAST_NS < t < LAST_NS:
-                raise FormatError(self.path, f"line {self.line + i}: {text[:40]!r} is not a time in {unit}")
+                raise FormatError(self.path, f"line {self.lines[i]}: {text[:40]!r} is not a time in {unit}")
             ns[i] = t
         return ns
 
@@ -69,7 +69,7 @@ class Block:
         except (ValueError, OverflowError):
             bad = next((i for i, text in enumerate(texts) if not _parses(text, dtype)), 0)
             raise FormatError(
-                self.path, f"line {self.line + bad}: column {column + 1} is {texts[bad][:40]!r}, expected a number"
+                self.path, f"line {self.lines[bad]}: column {column + 1} is {texts[bad][:40]!r}, expected a number"
             ) from None
 
 
@@ -89,30 +89,33 @@ def read_blocks(path: Path, count: int) -> Iterator[Block]:
     """Rows of `count` columns after the header; empty lines and lines that begin with # are skipped."""
     with path.open("rb") as file:
         offset = len(file.readline(LONGEST_LINE))
-        number = 2
-        while lines := file.readlines(BLOCK_BYTES) if _next_line_ends(file) else ():
-            rows = []
-            first = number
-            for line in lines:
-                text = line.decode("utf-8", "replace").strip()
-                if text and not text.startswith("#"):
-                    row = text.split(",")
-                    if len(row) != count:
-                        raise FormatError(path, f"line {number} has {len(row)} columns, expected {count}", offset)
-                    rows.append(row)
-                number += 1
-                offset += len(line)
-            if rows:
-                yield Block(path, first, tuple(zip(*rows, strict=True)))
-        if file.read(1):
+        number, rest = 2, b""
+        while block := file.read(BLOCK_BYTES):
+            *lines, rest = (rest + block).split(b"\n")
+            if len(rest) > LONGEST_LINE:
+                raise FormatError(path, f"line {number + len(lines)} is longer than {LONGEST_LINE} bytes")
+            yield from _block(path, lines, number, count, offset)
+            number += len(lines)
+            offset += sum(map(len, lines)) + len(lines)
+        yield from _block(path, [rest], number, count, offset)
+
+
+def _block(path: Path, lines: Sequence[bytes], first: int, count: int, offset: int) -> Iterator[Block]:
+    """The lines as one block, or none where they hold no rows."""
+    rows, numbers = [], []
+    for number, line in enumerate(lines, first):
+        if len(line) > LONGEST_LINE:
             raise FormatError(path, f"line {number} is longer than {LONGEST_LINE} bytes", offset)
-
-
-def _next_line_ends(file: Any) -> bool:
-    at = file.tell()
-    line = file.readline(LONGEST_LINE)
-    file.seek(at)
-    return bool(line) and (line.endswith(b"\n") or len(line) < LONGEST_LINE)
+        text = line.decode("utf-8", "replace").strip()
+        if text and not text.startswith("#"):
+            row = text.split(",")
+            if len(row) != count:
+                raise FormatError(path, f"line {number} has {len(row)} columns, expected {count}", offset)
+            rows.append(row)
+            numbers.append(number)
+        offset += len(line) + 1
+    if rows:
+        yield Block(path, numbers, tuple(zip(*rows, strict=True)))
 
 
 def _column(text: str) -> Column:

@@ -288,3 +288,15 @@ def test_real_files_that_are_not_event_recordings_are_refused(data: Path) -> Non
         open_events(data / "events" / "generic.es")
     with pytest.raises(FormatError, match=r"nor its extension '\.md' are known"):
         open_events(data / "README.md")
+
+
+def test_a_line_without_end_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"t_us,x,y,p\n1,2,3,0\n" + b"1" * 3_000_000)
+    with pytest.raises(FormatError, match="line 3 is longer than 2048 bytes"):
+        read(open_events(tmp_path / "a.csv"))
+
+
+def test_a_remark_between_rows_does_not_move_the_line_numbers(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("t_us,x,y,p\n1,2,3,0\n# remark\n\n2,3,4,9e9\n")
+    with pytest.raises(FormatError, match="line 5: column 4 is '9e9', expected a number"):
+        read(open_events(tmp_path / "a.csv"))

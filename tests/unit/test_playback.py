@@ -277,6 +277,14 @@ def test_a_silent_sensor_stays_alive(tmp_path: Path) -> None:
     assert run_virtual(main, START) == (START + 19 * MS, True)
 
 
+def test_times_that_ran_backwards_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "a.bs2").write_bytes(files.nmnist((np.array([0, 90, 50, 120]), files.some_events(4)[1])))
+    hear(eye(tmp_path / "a.bs2"))
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path / 'a.bs2'}: 1 times ran backwards; they were sorted within their chunk or moved up to its beginning"
+    ]
+
+
 def test_a_damaged_file_stops_the_sensor_with_its_error(tmp_path: Path) -> None:
     one_file(tmp_path, name="1.bs2")
     (tmp_path / "2.bs2").write_bytes(b"123")
@@ -403,7 +411,9 @@ def check_promises(
     for track in tracks if small else ():
         track.path.touch()
     score = Score(tracks, chunks, topics, Topic("a/segment", SEGMENT), timing)
-    now, until, said, heard = START, {}, {}, dict.fromkeys(("a/events", "a/gyro", "a/frames", "a/segment"), 0)
+    until: dict[str, int] = {}
+    said: dict[str, int] = {}
+    now, heard = START, dict.fromkeys(("a/events", "a/gyro", "a/frames", "a/segment"), 0)
     longest = max(timing.heartbeat, timing.packet or 0)
     for cue in score.cues(START):
         packet, name = check_packet(cue.packet), cue.packet.topic.name
