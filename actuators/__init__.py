@@ -1,1 +1,1 @@
-"""Actuators: one adapter a file, each a frozen configuration whose `open()` yields something commands can be applied to."""
+"""Actuators: one adapter a file, each a frozen configuration whose `open()` yields what commands are applied to."""

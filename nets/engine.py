@@ -93,6 +93,7 @@ def _spikes(t: NDArray[np.int64], ids: NDArray[np.int32], value: NDArray[np.floa
 
 NONE = Spikes(np.zeros(0, np.int64), np.zeros(0, np.int16), np.zeros(0, np.int32), np.zeros(0, np.float32))
 NO_VALUES = np.zeros(0, np.float32)
+NO_VALUES.flags.writeable = False
 
 
 class Engine:
@@ -434,14 +435,23 @@ class Engine:
 
 def _typed(port: str, what: str, array: Any, dtype: Any) -> NDArray[Any]:
     if type(array) is np.ndarray and array.dtype == dtype and array.ndim == 1 and array.flags.c_contiguous:
-        return array
+        return _read_only(array)
     given = np.asarray(array)
     if given.ndim != 1 or (given.size and given.dtype.kind not in ("iu" if dtype is not np.float32 else "fiu")):
         raise FeedError(f"{port}: {what} is {given.dtype}{given.shape}, expected {np.dtype(dtype)}(n,)")
     converted = given.astype(dtype)
     if dtype is np.int32 and given.size and not bool((converted == given).all()):
         raise FeedError(f"{port}: an {what} does not fit {np.dtype(dtype)}")
-    return np.ascontiguousarray(converted)
+    return _read_only(np.ascontiguousarray(converted))
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """A view that shows the kernel one type whether or not the caller may write: else it would compile twice."""
+    if not array.flags.writeable:
+        return array
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def _output_shape(graph: Graph, name: str) -> tuple[int, ...]:

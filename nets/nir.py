@@ -39,7 +39,16 @@ def read(path: Path | str) -> Graph:
         raise NirError(path, str(error)) from error
     except FileNotFoundError:
         raise NirError(path, "there is no such file") from None
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, OverflowError) as error:
+    except (
+        OSError,
+        LookupError,
+        ValueError,
+        TypeError,
+        RuntimeError,
+        AttributeError,
+        ArithmeticError,
+        MemoryError,
+    ) as error:
         raise NirError(path, f"not a readable NIR file: {type(error).__name__}: {error}") from error
 
 

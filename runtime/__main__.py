@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 COMMANDS = {
     "run": "start a robot: sensors, network, actuators, and the page that shows them",
@@ -88,7 +89,7 @@ def _run(args: argparse.Namespace) -> int:
         return 2 if isinstance(error, ConfigError) else 1
 
 
-def _module(name: str) -> object:
+def _module(name: str) -> Any:
     return importlib.import_module(f"runtime.commands.{name}")
 
 

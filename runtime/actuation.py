@@ -76,10 +76,9 @@ class Actuation:
     def command(self, value: float, source: str, arrived: int, ttl_s: float | None = None) -> Limited | None:
         """Follow a command; None where another source holds the lease. Raises StoppedError, PacketError."""
         now = self._clock.now()
-        if source == NETWORK:
-            if now < self._lease_until:
-                self.suppressed += 1
-                return None
+        if source == NETWORK and now < self._lease_until:
+            self.suppressed += 1
+            return None
         ttl = self.adapter.ttl_s if ttl_s is None else min(ttl_s, self.adapter.ttl_s)
         limited = self._call(Call(self.name, now, "step", value, ttl, source), arrived)
         if source != NETWORK:

@@ -150,11 +150,7 @@ class Bus:
         for tap in self._taps:
             tap(arrived, packet)
         delivery = Delivery(arrived, packet)
-        full: list[Subscription] = []
-        for subscription in self._routes[packet.topic.name]:
-            if not subscription.push(delivery, stats.lane):
-                full.append(subscription)
-        return full
+        return [s for s in self._routes[packet.topic.name] if not s.push(delivery, stats.lane)]
 
     def _route(self) -> None:
         self._routes = {

@@ -45,7 +45,7 @@ class StepRow(NamedTuple):
 class WindowRow(NamedTuple):
     """A window closed."""
 
-    index: int
+    number: int
     end: int
     inputs: bytes
     state: bytes

@@ -124,6 +124,9 @@ class Service:
             for topic in sensor.describe():
                 self.bus.declare(topic, name)
                 self.health[topic.name] = TopicHealth(topic, self.started)
+        for remote in () if robot.mqtt is None else robot.mqtt.subscribe:
+            topic = self.bus.declare(remote.describe(), "mqtt")
+            self.health[topic.name] = TopicHealth(topic, self.started)
         self.actuations = {
             name: Actuation(adapter, clock, self.bus, self.journal, self._applied)
             for name, adapter in robot.actuators.items()
@@ -149,7 +152,7 @@ class Service:
     # -- running
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:
-        """Until `stop`, safely whatever happens. A recording that is to begin at start does so before the first packet."""
+        """Until `stop`, safely whatever happens. A recording that begins at start begins before the first packet."""
         self.bus.bind()
         latch = self.latch.read()
         async with self._stopping():
@@ -372,7 +375,10 @@ class Service:
         self.changed()
 
     def command(self, name: str, value: float, source: str, ttl_s: float | None = None) -> float:
-        """A command from outside; returns the set-point the limiter let through. Raises LookupError, StoppedError, PacketError."""
+        """A command from outside; returns the set-point the limiter let through.
+
+        Raises LookupError, StoppedError and PacketError.
+        """
         if name not in self.actuations:
             raise LookupError(f"there is no actuator {name!r} (there are {', '.join(self.actuations) or 'none'})")
         limited = self.actuations[name].command(value, source, 0, ttl_s)

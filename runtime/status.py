@@ -207,12 +207,8 @@ class StatusReport:
         for name, (_, status) in service.sensors.items():
             if status.state in ("failed", "restarting"):
                 found.append(f"sensor {name} is {status.state}: {status.error}")
-        for state in service.outputs:
-            if state.stale:
-                found.append(f"{state.stale} is silent: {state.to} is in its safe state")
-        for name, actuation in service.actuations.items():
-            if actuation.fault:
-                found.append(f"actuator {name}: {actuation.fault}")
+        found += [f"{o.stale} is silent: {o.to} is in its safe state" for o in service.outputs if o.stale]
+        found += [f"actuator {name}: {a.fault}" for name, a in service.actuations.items() if a.fault]
         return found
 
 

@@ -28,7 +28,7 @@ class Supervised:
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Delays between restarts: doubling from `first_s` to `most_s`, each times 0.5 to 1; anew after `calm_s` of calm."""
+    """Delays between restarts: doubling from `first_s` to `most_s`, each times 0.5 to 1; anew after `calm_s`."""
 
     first_s: float = 0.1
     most_s: float = 5.0
@@ -44,7 +44,7 @@ async def supervise(
     run: Callable[[], Awaitable[None]],
     clock: Clock,
     *,
-    backoff: Backoff = Backoff(),  # noqa: B008  frozen
+    backoff: Backoff = Backoff(),
     seed: int = 0,
     changed: Callable[[], None] = lambda: None,
     retry_at_end: bool = False,

@@ -226,22 +226,22 @@ class Verifier:
     def _close(self, recorded: WindowRow, actuation: bytes) -> None:
         """A window's row came: what was computed must be the same."""
         self.verdict.windows += 1
-        self._window = recorded.index + 1
+        self._window = recorded.number + 1
         wrong = [] if self._actuation.close() == actuation else ["actuation"]
         if self._pipeline is not None:
             if not self._pending:
-                self._differ(recorded.index, "the network did not come to its end")
+                self._differ(recorded.number, "the network did not come to its end")
                 return
             computed = self._pending.popleft()
-            if computed.index != recorded.index or computed.end != recorded.end:
-                wrong.append(f"ends at {computed.end} as window {computed.index}")
+            if computed.number != recorded.number or computed.end != recorded.end:
+                wrong.append(f"ends at {computed.end} as window {computed.number}")
             wrong += [
                 name
                 for name, now, then in zip(("inputs", "states", "commands"), computed[2:], recorded[2:], strict=True)
                 if now != then
             ]
         if wrong:
-            self._differ(recorded.index, ", ".join(wrong))
+            self._differ(recorded.number, ", ".join(wrong))
 
     def _differ(self, window: int, what: str) -> None:
         start = window * self._window_ns / 1e9

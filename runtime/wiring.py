@@ -53,7 +53,7 @@ def stops(robot: Robot) -> list[dict[str, Any]]:
         limits = actuator.limits_si
         limiter = Limiter(limits, actuator.safe_value, actuator.ttl_s, name)
         reach = robot.check_s + limiter.slew_s + actuator.travel_s
-        after = {}
+        after: dict[str, float] = {}
         for output in robot.outputs:
             if output.to == name:
                 after |= {f"{topic} silent": output.stale_after_s + reach for topic in output.requires}

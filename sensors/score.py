@@ -3,7 +3,8 @@
 A file begins at its segment. The earliest item of the file's played streams (plus `start_s`) is due exactly there, and
 so is the first packet's beginning: bins of `packet` ns count from the segment, as training code slices a recording
 from its first event. Event time t_file becomes t_segment + (t_file - t_first - start) / speed. A file ends with the
-bin of its last item; the next begins `gap` after that.
+bin of its last item; the next begins `gap` after that. The playlist ends one heartbeat after its last file, so that
+whoever works in ticks can close the tick of its last event.
 Streams that promise no rate say "nothing until here" whenever `heartbeat` ns have passed since they last spoke.
 """
 
@@ -105,7 +106,7 @@ class Score:
         timing = self._timing
         start = decoded.first + timing.start
         stop = NEVER if timing.stop is None else decoded.first + timing.stop
-        gap = 0 if last else timing.gap
+        gap = timing.heartbeat if last else timing.gap
         promise = begin
         if decoded.last is not None:
             promise = self._end(begin, self._on_runtime(min(decoded.last, stop - 1), start, begin)) + gap

@@ -18,7 +18,7 @@ import numpy as np
 import uvicorn
 
 from runtime import wire
-from runtime.core.clock import SECOND, MonotonicClock
+from runtime.core.clock import SECOND, Clock, MonotonicClock
 from runtime.core.errors import StoppedError
 from runtime.core.packet import Packet, one_event
 from runtime.core.topic import DVS, SEGMENT, VECTOR3, Topic
@@ -48,11 +48,14 @@ class StandIn:
         self.sensor_state = "running"
         self.command = (0.0, 0.0)
         self.ready: list[str] = []
+        self.broken = False
         self.n = 0
         self._rng = np.random.default_rng(1)
 
     async def handle(self, method: str, params: dict[str, Any]) -> Any:
         self.requests.append((method, params))
+        if self.broken:
+            raise RuntimeError("bug")
         match method, params:
             case "actuators.command", {"name": "pointer", "value": value}:
                 if self.latched:
@@ -310,9 +313,11 @@ async def stand_in(path: Path) -> AsyncIterator[StandIn]:
 
 
 @asynccontextmanager
-async def gateway(path: Path, settings: Settings | None = None) -> AsyncIterator[httpx.AsyncClient]:
+async def gateway(
+    path: Path, settings: Settings | None = None, clock: Clock | None = None
+) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application in this process, connected to control where there is one."""
-    app = create_app(path, settings)
+    app = create_app(path, settings, clock)
     transport = httpx.ASGITransport(app)
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url=BASE) as client:
         if os.path.lexists(path):  # noqa: ASYNC240  # a look at a socket's name does not block

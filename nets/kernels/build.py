@@ -50,6 +50,8 @@ def _events() -> tuple[Any, Any, Any]:
 
 def _feed_arguments() -> tuple[Any, ...]:
     empty = np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32)
+    for array in empty:
+        array.flags.writeable = False
     return _table(), _dynamic(), *_events(), 0, *empty, False
 
 

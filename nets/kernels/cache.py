@@ -11,7 +11,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from llvmlite import binding  # type: ignore[import-untyped]  # ships no types
+from llvmlite import binding
 
 
 def folder_name() -> str:

@@ -6,22 +6,17 @@ machine code goes to a folder of the user's cache, keyed by `nets.kernels.cache`
 
 from __future__ import annotations
 
+import os
 import sys
-from pathlib import Path
 
 import numba
 from numba import config
 
 from nets.kernels.cache import folder_name
 
-
-def _user_cache() -> Path:
-    home = Path.home()
-    return home / ("Library/Caches" if sys.platform == "darwin" else ".cache")
-
-
 if not config.CACHE_DIR:
-    config.CACHE_DIR = str(_user_cache() / "tectum" / folder_name())
+    _folder = "~/Library/Caches/tectum" if sys.platform == "darwin" else "~/.cache/tectum"
+    config.CACHE_DIR = os.path.join(os.path.expanduser(_folder), folder_name())
 
 entry = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy", boundscheck=False)
 """Decorates what Python calls."""

@@ -51,9 +51,7 @@ def gather(table, ints, weights, real, dyn, di, marks, ev_tick, ev_index, ev_val
                 spikes = dyn[table[source + L.P_RING_N] + slot]
             if spikes > 0:
                 index, value = di[index_at : index_at + spikes], real[value_at : value_at + spikes]
-                count, done = deliver(
-                    ints, weights, real, di, marks, table, conn, pop, count, index, value, 0, spikes
-                )
+                count, done = deliver(ints, weights, real, di, marks, table, conn, pop, count, index, value, 0, spikes)
                 synops += done
     return count, synops
 

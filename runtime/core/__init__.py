@@ -1,1 +1,1 @@
-"""The leaf every other package stands on: topics, packets, clocks, the three roles, errors. Imports nothing by itself."""
+"""The leaf every other package stands on: topics, packets, clocks, roles, errors. Imports nothing by itself."""

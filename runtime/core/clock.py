@@ -108,7 +108,7 @@ class MonotonicClock:
 
 
 class _Timer:
-    """Wakes futures at machine times. A timerfd where there is one: epoll's own timeouts are rounded to milliseconds."""
+    """Wakes futures at machine times. A timerfd where there is one: epoll rounds its own timeouts to milliseconds."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -263,10 +263,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, clock: VirtualClock) -> None:
         selector = _IdleSelector()
-        selector.on_idle = clock.wake_next  # type: ignore[method-assign]  # the hook is meant to be set
+        selector.on_idle = clock.wake_next
         super().__init__(selector)
 
-    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
+    def run_in_executor(  # type: ignore[override]  # typeshed spells the types of *args
+        self, executor: Any, func: Callable[..., T], *args: Any
+    ) -> asyncio.Future[T]:
         future: asyncio.Future[T] = self.create_future()
         try:
             future.set_result(func(*args))

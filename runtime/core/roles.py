@@ -32,6 +32,9 @@ class Sensor(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def kind(self) -> str: ...
+
     def describe(self) -> tuple[Topic, ...]:
         """The topics it will publish. May read a file's header, never opens a device."""
 
@@ -56,6 +59,9 @@ class Actuator(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def kind(self) -> str: ...
 
     @property
     def unit(self) -> str:

@@ -51,8 +51,6 @@ class Topic:
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
             raise TopicError(f"topic {self.name!r}: names are lower-case words of [a-z0-9_-] joined by '/'")
-        if not isinstance(self.dtype, np.dtype):
-            object.__setattr__(self, "dtype", np.dtype(self.dtype))
         if self.dtype.hasobject:
             raise TopicError(f"topic {self.name!r}: dtype {self.dtype} holds Python objects")
         if self.rate_hz is not None and not self.rate_hz > 0:

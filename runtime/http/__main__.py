@@ -23,8 +23,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; beyond loopback needs --keys")
     parser.add_argument("--port", type=int, default=8642)
     parser.add_argument("--keys", type=Path, help="file of API keys")
-    parser.add_argument("--allow-host", action="append", default=[], help="a further name of this gateway")
-    parser.add_argument("--allow-origin", action="append", default=[], help="a further origin that may command")
+    parser.add_argument("--allowed-host", action="append", default=[], help="a further name of this gateway")
+    parser.add_argument("--allowed-origin", action="append", default=[], help="a further origin that may command")
     parser.add_argument("--log-level", default="warning", choices=("debug", "info", "warning", "error"))
     given = parser.parse_args(arguments)
     logging.basicConfig(level=given.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
@@ -33,8 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
             host=given.host,
             port=given.port,
             keys=given.keys,
-            hosts=frozenset(name.lower() for name in given.allow_host),
-            origins=frozenset(given.allow_origin),
+            hosts=frozenset(name.lower() for name in given.allowed_host),
+            origins=frozenset(given.allowed_origin),
         )
     except ConfigError as error:
         print(f"gateway: {error}", file=sys.stderr)  # noqa: T201

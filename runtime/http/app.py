@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +52,14 @@ def create_app(socket: Path | str, settings: Settings | None = None, clock: Cloc
     # Before the reads: `/v1/network/state` is a request, and `/v1/topics/{name:path}` takes any rest.
     for part in (command, read, stream, health, page):
         app.include_router(part.router)
-    schema = _openapi(app, settings)
+
+    @cache
+    def schema() -> dict[str, Any]:  # made when first asked for: a gateway that was killed must be back at once
+        return _openapi(app, settings)
 
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi() -> JSONResponse:
-        return JSONResponse(schema)
+        return JSONResponse(schema())
 
     app.add_middleware(Guard, settings=settings)
     return app

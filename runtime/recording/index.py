@@ -22,6 +22,7 @@ from mcap.writer import MCAP0_MAGIC
 from runtime.recording.chunk import HEAD_BYTES, ChunkHead, read_head
 
 _RECORD = struct.Struct("<BQ")
+_DATA_END = struct.Struct("<BQI")
 _FOOTER = struct.Struct("<BQQQI")
 _MAX_RECORD = 2**30
 T = TypeVar("T")
@@ -48,6 +49,8 @@ class Index:
     problems: list[str] = field(default_factory=list)
     has_footer: bool = False
     cut_at: int | None = None
+    data_end: int | None = None
+    """Position of the record that ends the data and holds its checksum."""
     in_chunk: dict[int, frozenset[int]] = field(default_factory=dict)
     """Data offset of a chunk -> the channels in it, where the summary tells."""
 
@@ -67,7 +70,22 @@ def read_index(file: BinaryIO) -> Index | None:
     summary = file.read(size - tail_length - start)
     if zlib.crc32(tail[: _FOOTER.size - 4], zlib.crc32(summary)) != crc:
         return None
-    return _from_summary(file, summary)
+    index = _from_summary(file, summary)
+    if index is not None:
+        index.data_end = start - _DATA_END.size
+    return index
+
+
+def read_data_checksums(file: BinaryIO, data_end: int) -> tuple[int, int]:
+    """(checksum over everything before `data_end`, the checksum the file states; 0 where it states none)."""
+    file.seek(0)
+    got, left = 0, data_end
+    while left and (block := file.read(min(left, 2**20))):
+        got = zlib.crc32(block, got)
+        left -= len(block)
+    end = file.read(_DATA_END.size)
+    opcode, length, stated = _DATA_END.unpack(end) if len(end) == _DATA_END.size else (0, 0, 0)
+    return got, stated if (opcode, length) == (Opcode.DATA_END, 4) else got ^ 1
 
 
 def walk(file: BinaryIO) -> Index:
@@ -90,6 +108,7 @@ def walk(file: BinaryIO) -> Index:
             index.cut_at = body.offset - _RECORD.size
             break
         if opcode == Opcode.DATA_END:
+            index.data_end = body.offset - _RECORD.size
             _walk_end(file, position, size, index)
             break
         _walk_record(file, opcode, body, index)

@@ -23,7 +23,7 @@ from runtime.core.topic import Topic
 from runtime.recording import layout
 from runtime.recording.chunk import ChunkContent, ChunkHead, RawMessage, read_content
 from runtime.recording.digest import digest, split
-from runtime.recording.index import read_index, walk
+from runtime.recording.index import read_data_checksums, read_index, walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +199,7 @@ class Recording:
                     decode_frame(message.payload, topic, layout.MAX_MESSAGE_BYTES)
                 except PacketError as error:
                     self._report(f"{message.channel} at log time {message.log_time}: cannot be decoded: {error}")
+        self._verify_checksum()
         return self.problems
 
     def describe(self) -> dict[str, Any]:
@@ -230,6 +231,17 @@ class Recording:
             "attachments": {name: len(data) for name, data in self.attachments.items()},
             "problems": self.problems,
         }
+
+    def _verify_checksum(self) -> None:
+        end = self._index.data_end
+        if end is None:
+            return
+        with self.path.open("rb") as file:
+            got, stated = read_data_checksums(file, end)
+        if stated and got != stated:
+            self._report(
+                f"checksum over the first {end} bytes differs: what is not located above is in the file's heads"
+            )
 
     def _learn_channels(self, file: BinaryIO) -> None:
         """Without a summary the channels, their counts and the true end are only in the chunks."""

@@ -101,7 +101,7 @@ class RecordingWriter:
         self._high_water = 0
         self._closing = threading.Event()
         self._sink = Sink(self.path, sync)
-        self._mcap = Writer(self._sink, chunk_size=_NEVER, compression=_COMPRESSION[compression])
+        self._mcap = Writer(self._sink, chunk_size=_NEVER, compression=_COMPRESSION[compression], enable_data_crcs=True)
         self._channels: dict[str, tuple[int, str]] = {}
         self._sequence: dict[int, int] = {}
         self._counts: dict[str, int] = {}
@@ -110,7 +110,8 @@ class RecordingWriter:
         self._chunk_digests: list[bytes] = []
         self._chunk_channels: list[str] = []
         self._chunk_end = 0
-        self._thread = threading.Thread(target=self._run, name=f"recording {self.path.name}")
+        # A daemon: a recording that nobody closed must not keep a crashed program alive; a reader recovers it.
+        self._thread = threading.Thread(target=self._run, name=f"recording {self.path.name}", daemon=True)
         try:
             self._begin()
         except BaseException:

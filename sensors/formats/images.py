@@ -6,7 +6,6 @@ a table, names of at least 16 digits are ns since the epoch; others follow each 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -58,15 +57,13 @@ class ImageFolderReader:
 def read_image(path: Path) -> NDArray[np.uint8]:
     """Pixels `(h, w)` for grey images, `(h, w, 3)` red first for all others."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path) as image:
-                if image.width * image.height > MOST_PIXELS:
-                    raise FormatError(path, f"{image.width}x{image.height}, expected at most {MOST_PIXELS} pixels", 0)
-                if image.mode.startswith("I;16"):
-                    return (np.asarray(image) >> 8).astype(np.uint8)
-                return np.asarray(image.convert("L" if image.mode in ("L", "1", "LA") else "RGB"), np.uint8)
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        with Image.open(path) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise FormatError(path, f"{image.width}x{image.height}, expected at most {MOST_PIXELS} pixels", 0)
+            if image.mode.startswith("I;16"):
+                return (np.asarray(image) >> 8).astype(np.uint8)
+            return np.asarray(image.convert("L" if image.mode in ("L", "1", "LA") else "RGB"), np.uint8)
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError, Warning) as error:
         if isinstance(error, FormatError):
             raise
         raise FormatError(path, f"not an image that can be read: {error}", 0) from None

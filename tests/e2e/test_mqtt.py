@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -60,6 +61,15 @@ class Broker:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def hang(self) -> None:
+        """Keep every connection open and answer nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def client(self, **options: Any) -> aiomqtt.Client:
         return aiomqtt.Client("127.0.0.1", self.port, protocol=aiomqtt.ProtocolVersion.V5, **options)
@@ -216,6 +226,29 @@ def test_nothing_local_notices_a_broker_that_dies_and_comes_back(broker: Broker)
             came = sum(len(packet) for packet in packets)
             assert missing > 0
             assert packets[0].seq + came + missing == packets[-1].seq + len(packets[-1])
+
+    run_real(main)
+
+
+def test_a_broker_that_hangs_is_left_and_found_again(broker: Broker) -> None:
+    async def main(clock: MonotonicClock) -> None:
+        await broker.start(clock)
+        settings = broker.config(publish=["*"], keepalive_s=1, timeout_s=1.0, queue_packets=50)
+        link = MqttLink(settings, clock, ignore, no_command)
+        async with running(link):
+            await eventually(clock, lambda: link.state == "connected")
+            broker.hang()
+            i = 0
+            while not link.state.startswith("down"):
+                link.offer("gyro/rate", gyro(i, clock, 1000))
+                i += 1000
+                await clock.sleep_until(clock.now() + 2 * MS)
+            for _ in range(100):
+                link.offer("gyro/rate", gyro(i, clock))
+                i += 1
+            assert link.stats()["dropped"] >= 50
+            broker.wake()
+            await eventually(clock, lambda: link.state == "connected")
 
     run_real(main)
 

@@ -117,12 +117,13 @@ def linear(node: n.Node, x: Real) -> Real:
         case n.Linear():
             return np.array([float(np.dot(row, x)) for row in node.weight.astype(np.float64)])
         case n.Affine():
-            return np.array([float(np.dot(row, x)) for row in node.weight.astype(np.float64)]) + node.bias
+            product = np.array([float(np.dot(row, x)) for row in node.weight.astype(np.float64)])
+            return np.asarray(product + node.bias)
         case n.Scale():
             return np.asarray(x * node.scale)
         case n.Flatten():
             end = node.end_dim % x.ndim
-            return x.reshape(*x.shape[: node.start_dim], -1, *x.shape[end + 1 :])
+            return np.reshape(x, (*x.shape[: node.start_dim], -1, *x.shape[end + 1 :]))
         case n.Conv2d():
             return convolve(node, x)
         case n.SumPool2d() | n.AvgPool2d():

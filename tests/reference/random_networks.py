@@ -21,6 +21,9 @@ class Case:
     graph: Graph
     dialect: Dialect
     order: list[str]
+    """The spiking layers in order of computation."""
+    graded: list[str]
+    """Readouts that do not spike, computed after them."""
     t: NDArray[np.int64]
     index: NDArray[np.int32]
     value: NDArray[np.float32]
@@ -136,6 +139,18 @@ def cases(draw: st.DrawFn, *, exact: bool = False) -> Case:
             nodes[f"rec{k}"] = n.Linear(weights(into, out) * 0.5)
             edges += [(f"layer{k}", f"rec{k}"), (f"rec{k}", back)]
         last, width = f"layer{k}", out
+    graded = []
+    readout = draw(st.sampled_from(["none", "I"] if exact else ["none", "I", "LI", "CubaLI"]))
+    if readout != "none":
+        tau, one, rest = rng.uniform(0.002, 0.02, width), np.ones(width), draw(st.sampled_from([0.0, 0.25]))
+        nodes["readout"] = {
+            "I": n.I(one),
+            "LI": n.LI(tau=tau, r=one, v_leak=rest * one),
+            "CubaLI": n.CubaLI(tau_syn=tau * 0.7, tau_mem=tau, r=one, v_leak=rest * one, w_in=2 * one),
+        }[readout]
+        edges.append((last, "readout"))
+        graded.append("readout")
+        last = "readout"
     nodes["output"] = n.Output((width,))
     edges.append((last, "output"))
     graph = Graph(nodes, edges)
@@ -146,4 +161,4 @@ def cases(draw: st.DrawFn, *, exact: bool = False) -> Case:
     t = np.sort(rng.integers(0, ticks * DT_NS, count)).astype(np.int64)
     index = rng.integers(0, int(np.prod(shape)), count).astype(np.int32)
     value = np.ones(count, np.float32) if draw(st.booleans()) else rng.choice([-1, 0.5, 1, 2], count).astype(np.float32)
-    return Case(graph, resolve(graph, None, rules), order, t, index, value, ticks)
+    return Case(graph, resolve(graph, None, rules), order, graded, t, index, value, ticks)

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from runtime.codec import decode_frame, encode_packet
-from runtime.core.errors import RecordingError
 from runtime.recording.reader import Recording
 from runtime.recording.writer import RecordingWriter
 from runtime.verify import Verdict, Verifier
@@ -64,7 +63,9 @@ def test_a_changed_event_is_named_by_its_window(digits: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("fraction", [0.3, 0.6, 0.9])
-def test_a_flipped_byte_in_the_file_is_found_and_its_windows_named(digits: Path, tmp_path: Path, fraction: float) -> None:
+def test_a_flipped_byte_in_the_file_is_found_and_its_windows_named(
+    digits: Path, tmp_path: Path, fraction: float
+) -> None:
     recording = Recording(digits)
     t0, window = recording.header["t0"], recording.header["window_ns"]
     head = recording.chunks[int(fraction * len(recording.chunks))]

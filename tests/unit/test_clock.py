@@ -65,7 +65,7 @@ def test_executor_work_on_virtual_time_is_inline_and_raises_where_awaited() -> N
     async def main(clock: VirtualClock) -> None:
         assert await asyncio.to_thread(threading.get_ident) == threading.get_ident()
         with pytest.raises(KeyError):
-            await asyncio.to_thread({}.__getitem__, "absent")
+            await asyncio.to_thread(dict[str, int]().__getitem__, "absent")
 
     run_virtual(main)
 

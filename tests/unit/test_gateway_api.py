@@ -170,11 +170,7 @@ def test_recordings_have_slugs_for_names(path: Path) -> None:
 def test_a_bug_of_control_is_a_bad_gateway(path: Path) -> None:
     async def main() -> None:
         async with stand_in(path) as control, gateway(path) as client:
-
-            async def fail(method: str, params: dict[str, Any]) -> Any:
-                raise RuntimeError("bug")
-
-            control.server._handle = fail
+            control.broken = True
             assert "RuntimeError: bug" in problem(await client.post("/v1/network/reset"), 502)["detail"]
 
     asyncio.run(main())

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.core.clock import VirtualClock
+from runtime.core.clock import SECOND, VirtualClock, run_virtual
 from runtime.core.errors import ConfigError
 from runtime.http import auth
 from runtime.http.keys import create_key, list_keys, read_keys, revoke_key
@@ -235,12 +235,35 @@ def test_guessing_keys_is_slowed_down_and_the_right_key_goes_on_working(path: Pa
     asyncio.run(main())
 
 
-def test_failures_are_forgotten_after_a_minute(tmp_path: Path) -> None:
-    clock = VirtualClock()
-    guard = auth.Auth(tmp_path / "keys.json", clock)
-    for _ in range(auth.MAX_FAILURES):
-        guard._recent_failures("10.0.0.1").append(clock.now())
-    assert len(guard._recent_failures("10.0.0.1")) == auth.MAX_FAILURES
-    assert not guard._recent_failures("10.0.0.2")
-    clock._now += (auth.FAILURE_WINDOW_S + 1) * 1_000_000_000
-    assert not guard._recent_failures("10.0.0.1")
+def test_guesses_do_not_keep_a_good_key_from_stopping(path: Path, tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    key = create_key(file, "desk", frozenset({"read"}))
+
+    async def main() -> None:
+        async with stand_in(path) as control, gateway(path, Settings(keys=file)) as client:
+            for _ in range(auth.MAX_FAILURES):
+                await client.get("/v1/estop", headers={"authorization": "Bearer guess"})
+            good = {"authorization": f"Bearer {key}"}
+            assert (await client.get("/v1/estop", headers=good)).status_code == 429
+            assert (await client.post("/v1/estop", headers=good)).status_code == 200
+            assert control.latched
+
+    asyncio.run(main())
+
+
+def test_failures_are_forgotten_after_a_minute(path: Path, tmp_path: Path) -> None:
+    create_key(tmp_path / "keys.json", "desk", frozenset({"read"}))
+
+    async def main(clock: VirtualClock) -> None:
+        async with gateway(path, Settings(keys=tmp_path / "keys.json"), clock) as client:
+
+            async def guess() -> int:
+                return (await client.get("/v1/estop", headers={"authorization": "Bearer guess"})).status_code
+
+            assert [await guess() for _ in range(auth.MAX_FAILURES + 1)] == [401] * auth.MAX_FAILURES + [429]
+            await clock.advance_to(clock.now() + (auth.FAILURE_WINDOW_S - 1) * SECOND)
+            assert await guess() == 429
+            await clock.advance_to(clock.now() + 2 * SECOND)
+            assert await guess() == 401
+
+    run_virtual(main)

@@ -240,3 +240,26 @@ def test_what_the_engine_cannot_run_is_refused_by_name() -> None:
     graph = chain(neuron)
     with pytest.raises(UnsupportedError, match="int8"):
         Engine(graph, resolve(graph, None, RULES), dtype=np.int8)
+
+
+def test_a_one_dimensional_convolution_slides_along_its_input() -> None:
+    weight = np.array([[[1.0, 2.0, 4.0]]])
+    nodes: dict[str, n.Node] = {
+        "in": n.Input((1, 5)), "conv": n.Conv1d(5, weight, 1, 1, 1, 1, np.zeros(1)), "out": n.Output((1, 5)),
+    }  # fmt: skip
+    graph = Graph(nodes, [("in", "conv"), ("conv", "out")])
+    engine = Engine(graph, resolve(graph, None, RULES))
+    feed(engine, [0, MS], [2, 0])
+    spikes = engine.advance(2 * MS)
+    assert dict(zip(spikes.index[:3].tolist(), spikes.value[:3].tolist(), strict=True)) == {1: 4.0, 2: 2.0, 3: 1.0}
+    assert dict(zip(spikes.index[3:].tolist(), spikes.value[3:].tolist(), strict=True)) == {0: 2.0, 1: 1.0}
+
+
+def test_a_feed_forward_layer_behind_a_loop_is_not_delayed() -> None:
+    ones = np.ones(1)
+    nodes: dict[str, n.Node] = {
+        "in": n.Input((1,)), "b": n.IF(r=ones, v_threshold=ones), "c": n.IF(r=ones, v_threshold=ones),
+        "a": n.IF(r=ones, v_threshold=3 * ones), "out": n.Output((1,)),
+    }  # fmt: skip
+    graph = Graph(nodes, [("in", "b"), ("b", "c"), ("c", "b"), ("c", "a"), ("in", "a"), ("a", "out")])
+    assert Engine(graph, resolve(graph, None, RULES)).describe()["delayed_edges"] == [["c", "b"]]

@@ -56,7 +56,6 @@ export class Raster {
     for (let bin = Math.max(this.last + 1, newest - width + 1); bin < raster.first; bin++) this.column(bin).fill(0);
     for (let n = 0; n < raster.bins; n++) this.column(raster.first + n).set(raster.data.subarray(n * this.rows, (n + 1) * this.rows));
     this.last = newest;
-    this.perRow = Math.max(1, raster.size / raster.rows);
   }
 
   column(bin) {
@@ -67,12 +66,14 @@ export class Raster {
   draw(canvas) {
     const sheet = this.sheet.getContext("2d");
     const pixels = sheet.createImageData(this.width, this.rows), out = pixels.data;
-    const gain = 150 / this.perRow ** 0.5;
+    let peak = 1;
+    for (const count of this.counts) if (count > peak) peak = count;
+    const levels = Uint8Array.from({ length: peak + 1 }, (_, count) => count ? 70 + 185 * (count / peak) ** 0.6 : 0);
     for (let x = 0; x < this.width; x++) {
       const column = this.column(this.last - this.width + 1 + x);
       for (let row = 0; row < this.rows; row++) {
         const at = 4 * (row * this.width + x);
-        const level = column[row] ? Math.min(255, 90 + gain * column[row]) : 0;
+        const level = levels[column[row]];
         out[at] = 0.55 * level; out[at + 1] = 0.85 * level; out[at + 2] = level; out[at + 3] = level;
       }
     }

@@ -261,7 +261,8 @@ function showLive() {
   }
   const segments = Object.values(live.segments || {});
   if (segments.length) put(el("segment"), segments.map((x) => `${x.name}${x.label >= 0 ? `, true label ${x.label}` : ""}`).join(" · "));
-  empty("images", "no images"); empty("rasters", "no spikes yet"); empty("traces", "no signals");
+  el("signals").hidden = !el("traces").children.length;
+  empty("images", "no images"); empty("rasters", "no spikes yet");
 }
 
 function showActuators() {
