@@ -152,6 +152,8 @@ def _check_parameters(graph: Graph) -> None:
             raise GraphError(f"{name}: Delay.delay is {node.delay.min()}, expected 0 or more")
         if isinstance(node, n.Input | n.Output) and (not node.shape or min(node.shape) < 1):
             raise GraphError(f"{name}: {node.kind}.shape is {node.shape}, expected sizes of at least 1")
+        if isinstance(node, n.Input | n.Output) and math.prod(node.shape) >= 1 << 31:
+            raise GraphError(f"{name}: {node.kind}.shape is {node.shape}, events count addresses in 31 bits")
 
 
 def _infer_shapes(graph: Graph) -> dict[str, Shape]:

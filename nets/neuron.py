@@ -59,10 +59,12 @@ def rule_of(name: str, node: n.Node, size: int, drive: Real, dialect: Dialect, d
         c = g * drive
     else:
         a = leak(parameter("tau_mem" if based else "tau"))
+        _check_stable(name, "tau_mem" if based else "tau", a, dialect)
         gain = r if unit else r * (1.0 - a)
         c = (1.0 - a) * v_leak
         if based:
             alpha = leak(parameter("tau_syn"))
+            _check_stable(name, "tau_syn", alpha, dialect)
             w = parameter("w_in", 1.0) * (1.0 if unit else 1.0 - alpha)
             one, none = np.ones(size), np.zeros(size)
             used_old, used_new, kept_new = {
@@ -122,6 +124,15 @@ def rule_of(name: str, node: n.Node, size: int, drive: Real, dialect: Dialect, d
             rows[L.K_DROOM] = np.where(np.isinf(floor), -np.inf, nearest)
     start = np.maximum(floor, 0.0)
     return Rule(kind, sleep, graded, rows, dialect.multi_spike, strict, dialect.reset == "subtract", start)
+
+
+def _check_stable(name: str, parameter: str, factor: Real, dialect: Dialect) -> None:
+    """An Euler step over twice its time constant grows without bound."""
+    if (np.abs(factor) > 1).any():
+        tau = dialect.dt_s / (1.0 - factor.min())
+        raise UnsupportedError(
+            f"{name}: {parameter} is {tau:.3g} s, an Euler step of {dialect.dt_s:.3g} s diverges above twice it"
+        )
 
 
 def _leak_sleep(a: Real, c: Real, compare: Real) -> int:

@@ -43,6 +43,8 @@ class NetworkConfig(_Table):
     merge: Literal["eager", "ordered"] = "eager"
     lateness_s: Positive = 0.05
     """Ordered merge: how long a silent source may hold the others."""
+    snapshots: Path | None = None
+    """Folder of saved states (`NAME.state`) that may be restored by name; None: only a state that is sent along."""
     queue: Annotated[int, Field(ge=1)] = 4096
     """Packets that may wait for the network; the oldest are dropped, and counted, beyond that."""
     inline_events: Annotated[int, Field(ge=0)] = 1000

@@ -107,7 +107,14 @@ def _start_links(service: Service, robot: Robot, clock: Clock) -> asyncio.Task[N
         return None
     from runtime.mqtt_service import serve_mqtt
 
-    return asyncio.create_task(serve_mqtt(service, robot.mqtt, clock), name="mqtt")
+    task = asyncio.create_task(serve_mqtt(service, robot.mqtt, clock), name="mqtt")
+    task.add_done_callback(_tell_failure)
+    return task
+
+
+def _tell_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        log.error("link %s failed; control goes on without it", task.get_name(), exc_info=task.exception())
 
 
 def prepare_process() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
-from runtime.core.errors import StoppedError
 from runtime.links.local import Refusal
+from runtime.recorder import SLUG
 from runtime.service import Service
+
+LARGEST_SNAPSHOT = 1 << 30
 
 
 class ControlApi:
@@ -50,10 +53,12 @@ class ControlApi:
             return {"data": stage.pipeline.engine.snapshot(), "hash": stage.pipeline.engine.hash().hex()}
 
     async def _network_restore(self, params: dict[str, Any]) -> Any:
+        self._stage()
         data = params.get("data")
+        if data is None and "name" in params:
+            data = await asyncio.to_thread(self._saved, str(params["name"]))
         if not isinstance(data, bytes):
             raise ValueError(f"network.restore: data is {type(data).__name__}, expected the bytes of a snapshot")
-        self._stage()
         await self._service.restore(data)
         return await self._network_state({})
 
@@ -106,10 +111,20 @@ class ControlApi:
         self._service.stop()
         return {}
 
+    def _saved(self, name: str) -> bytes:
+        """A state from the configured folder, and from nowhere else."""
+        config = self._service.robot.network
+        folder = None if config is None else config.snapshots
+        if folder is None:
+            raise Refusal(409, "No snapshots", "the robot file names no [network] snapshots folder to restore from")
+        path = folder / f"{name}.state"
+        if not SLUG.fullmatch(name) or ".." in name or not path.is_file():
+            raise LookupError(f"there is no snapshot {name!r}")
+        if path.stat().st_size > LARGEST_SNAPSHOT:
+            raise ValueError(f"snapshot {name!r} has {path.stat().st_size} bytes, expected at most {LARGEST_SNAPSHOT}")
+        return path.read_bytes()
+
     def _stage(self) -> Any:
         if self._service.stage is None:
             raise Refusal(409, "No network", "this robot has no network")
         return self._service.stage
-
-
-__all__ = ["ControlApi", "StoppedError"]

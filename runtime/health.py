@@ -1,6 +1,7 @@
 """Health of topics: alive, on time, complete, each against what the topic promised. Sans-IO.
 
-alive      something (events or an empty packet) came within three periods, and no less than 50 ms
+alive      something (events or an empty packet) came within three periods, and no less than 50 ms, or what came last
+           promised that nothing would come before a time that is still ahead
 on time    what came last was measured no longer ago than that bound
 complete   over the last whole second nothing was lost, and the promised rate was met to a fifth
 """
@@ -73,7 +74,7 @@ class TopicHealth:
         promised = self.topic.rate_hz
         met = promised is None or self._seconds < 2 or events >= 0.8 * promised
         return Health(
-            alive=self.arrived is not None and self.age(now) <= self.bound_ns,
+            alive=self.arrived is not None and (self.age(now) <= self.bound_ns or self.until > now),
             on_time=self.arrived is not None and self.arrived - self.until <= self.bound_ns,
             complete=whole and met,
             age_ns=None if self.arrived is None else now - self.arrived,

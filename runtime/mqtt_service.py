@@ -37,9 +37,10 @@ async def serve_mqtt(service: Service, config: MqttConfig, clock: Clock) -> None
     untap = service.bus.tap(lambda arrived, p: None if p.topic.name in remote else link.offer(p.topic.name, p))
     running = asyncio.create_task(link.run(), name="mqtt link")
     try:
-        while True:
+        while not running.done():
             _offer_state(service, link)
             await clock.sleep_until(clock.now() + int(config.state_period_s * SECOND))
+        running.result()  # it ends only by a bug, which must not stay hidden
     finally:
         untap()
         running.cancel()

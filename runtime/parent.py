@@ -2,12 +2,13 @@
 
     parent ─┬─ device processes   simulated hardware; outlive the control process, as hardware would
             ├─ control            sensors, network, limiters, actuators, recording
-            └─ gateway            HTTP; restarted with backoff when it dies
+            ├─ gateway            HTTP; restarted with backoff when it dies
+            └─ standby            the next gateway, warm
 
 A control process that dies, or whose beat is older than `STALL_S`, is killed first (it cannot watch itself: the
 interpreter lock may be held), then every actuator kind's `make_safe()` runs here, and the run ends saying so: whether
 to start again is the business of whoever started it. The parent's own socket latches the e-stop even while control or
-gateway are gone.
+gateway are gone. Where the parent itself is killed, its children end by their lifelines, control safely.
 """
 
 from __future__ import annotations
@@ -26,20 +27,30 @@ from typing import Any
 from runtime.beat import Beat
 from runtime.config import Robot, with_sockets
 from runtime.core.clock import SECOND, MonotonicClock
-from runtime.core.errors import LinkError, TectumError
+from runtime.core.errors import ConfigError, LinkError, TectumError
 from runtime.latch import LatchFile
+from runtime.lifeline import GO
 from runtime.links.local import LocalClient, LocalServer
 from runtime.notify import notify
 from runtime.places import Places
+from runtime.ports import require_free
 from runtime.supervisor import Backoff, Supervised, supervise
 
 STALL_S = 0.2
 LOOK_NS = 20_000_000
-STOP_S = 5.0
+STOP_S = 4.0
+CONFIRM_S = 1.0
+ESTOP_ANSWER_S = 3.0
+STANDBY_AFTER_S = 2.0
+REPEAT_S = 60.0
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 EXIT_OK = 0
 EXIT_CONTROL_DIED_SAFE = 3
 EXIT_CONTROL_DIED_UNCONFIRMED = 4
+EXIT_GATEWAY_REFUSED = 2
+
+GATEWAY_BACKOFF = Backoff(first_s=0.05, most_s=5.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,116 +76,127 @@ class Parent:
     def __init__(self, robot: Robot, options: RunOptions) -> None:
         self._options = options
         self._clock = MonotonicClock()
-        sockets = {
+        self._devices = {
             name: options.places.device(name)
             for name, adapter in robot.actuators.items()
             if hasattr(adapter, "device_argv") and adapter.socket is None
         }
-        self._devices = sockets
-        self._robot = with_sockets(robot, sockets)
+        self._robot = with_sockets(robot, self._devices)
         self._run_id = uuid.uuid4().hex[:12]
         self._latch = LatchFile(options.state_dir)
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._stop = asyncio.Event()
         self._ready = asyncio.Event()
-        self._gateway = Supervised("gateway")
-        self._stalled = False
+        self._estops = asyncio.Lock()
+        self._killed_because = ""
+        self._said = ""
+        self._said_at = 0
         self._notify = options.environment.get("NOTIFY_SOCKET")
 
     async def run(self) -> int:
-        """Until Ctrl-C, SIGTERM, the end of a run `until_end`, or the death of control; the exit status."""
-        places, say = self._options.places, self._options.say
+        """Until a signal, the end of a run `until_end`, or the death of control; the exit status."""
+        places = self._options.places
         places.make()
         lock = places.own()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in SIGNALS:
             loop.add_signal_handler(number, self._stop.set)
         try:
             async with LocalServer(places.parent, self._handle):
-                await self._start_devices()
-                return await self._run_control(say)
+                try:
+                    await self._start_devices()
+                    return await self._run_control()
+                finally:
+                    async with self._estops:
+                        pass  # whoever asked for an e-stop gets the answer
         finally:
-            await self._end("gateway")
-            for name in self._devices:
-                await self._end(f"device {name}")
+            await asyncio.gather(*(self._end(process) for process in self._processes.values()))
             lock.close()
+            for number in SIGNALS:
+                loop.remove_signal_handler(number)
+                signal.signal(number, signal.SIG_IGN)  # all is done: a second Ctrl-C must not change the exit status
 
-    async def _run_control(self, say: Callable[[str], None]) -> int:
+    async def _run_control(self) -> int:
         beat = Beat(self._options.places.beat, create=True)
         control = await self._start_control()
-        gateway: asyncio.Task[None] | None = None
-        if self._options.http and self._robot.http.enabled:
-            backoff = Backoff(first_s=0.05, most_s=2.0)
-            work = supervise(self._gateway, self._run_gateway, self._clock, backoff=backoff, retry_at_end=True)
-            gateway = asyncio.create_task(work, name="gateway")
-        watch = asyncio.create_task(self._watch(beat, control), name="watch")
-        stop = asyncio.create_task(self._stop.wait(), name="stop")
-        died = asyncio.create_task(control.wait(), name="control")
+        tasks: list[asyncio.Task[Any]] = [
+            asyncio.create_task(self._watch(beat), name="watch"),
+            asyncio.create_task(self._stop.wait(), name="stop"),
+            asyncio.create_task(control.wait(), name="control"),
+        ]
+        gateway = asyncio.create_task(self._keep_gateway(), name="gateway")
         try:
-            await asyncio.wait((watch, stop, died), return_when=asyncio.FIRST_COMPLETED)
-            if self._stop.is_set() and not died.done() and not watch.done():
-                return await self._stop_control(control, say)
-            if died.done() and control.returncode == 0:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if self._stop.is_set() and control.returncode is None and not self._killed_because:
+                return await self._stop_control(control)
+            if control.returncode == 0:
                 return EXIT_OK
-            if died.done() and not self._ready.is_set():
-                return control.returncode or 1
-            return await self._rescue(control, say)
+            return await self._rescue(control)
         finally:
-            for task in (watch, stop, died, gateway):
-                if task is not None:
-                    task.cancel()
-            await asyncio.gather(*(t for t in (watch, stop, died, gateway) if t is not None), return_exceptions=True)
+            for task in (*tasks, gateway):
+                task.cancel()
+            await asyncio.gather(*tasks, gateway, return_exceptions=True)
             beat.close()
 
-    async def _stop_control(self, control: asyncio.subprocess.Process, say: Callable[[str], None]) -> int:
-        """The ordinary end: control makes safe, closes, flushes; killed and made safe from here if it takes too long."""
+    async def _stop_control(self, control: asyncio.subprocess.Process) -> int:
+        """The ordinary end: control makes safe, closes, flushes; killed, and made safe from here, if too slow."""
         notify(self._notify, "STOPPING=1")
-        say("Stopping: actuators to their safe state first")
+        self._tell("Stopping: actuators to their safe state first")
         control.send_signal(signal.SIGTERM)
         try:
-            await asyncio.wait_for(control.wait(), STOP_S - 1.0)
+            async with asyncio.timeout(STOP_S):
+                await control.wait()
         except TimeoutError:
-            say("The control process does not stop: killing it")
-            return await self._rescue(control, say)
-        if control.returncode != 0:
-            return await self._rescue(control, say)
-        say("Stopped")
-        return EXIT_OK
+            self._killed_because = f"did not stop within {STOP_S:g} s and was killed"
+        began = self._ready.is_set()
+        if control.returncode == 0 or (control.returncode == -signal.SIGTERM and not began):
+            self._tell("Stopped")
+            return EXIT_OK
+        return await self._rescue(control)
 
-    async def _rescue(self, control: asyncio.subprocess.Process, say: Callable[[str], None]) -> int:
-        """Control is dead or must be: kill it, then make every actuator safe from here."""
+    async def _rescue(self, control: asyncio.subprocess.Process) -> int:
+        """Control is dead or must be: kill it, then make every actuator safe from here, and only then talk."""
         if control.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 control.kill()
             await control.wait()
-        how = f"stalled for over {STALL_S:g} s and was killed" if self._stalled else _how_it_died(control.returncode)
-        say(f"The control process {how}. Making actuators safe from here")
-        confirmed = await self._make_safe(say)
+        confirmed, report = await self._make_safe()
+        status = control.returncode or 0
+        if status > 0 and not self._ready.is_set():
+            return status  # it has said itself what is wrong with the robot file, and nothing has moved
+        self._tell(
+            f"The control process {self._killed_because or _how_it_died(status)}. Actuators made safe from here:"
+        )
+        self._tell(report)
         return EXIT_CONTROL_DIED_SAFE if confirmed else EXIT_CONTROL_DIED_UNCONFIRMED
 
-    async def _make_safe(self, say: Callable[[str], None]) -> bool:
-        """`make_safe()` of every actuator; whether all confirmed."""
-        loop = asyncio.get_running_loop()
+    async def _make_safe(self) -> tuple[bool, str]:
+        """`make_safe()` of every actuator, at once; whether read-back confirmed all, and a line for each."""
         began = self._clock.now()
-        confirmed = True
-        for name, adapter in self._robot.actuators.items():
+
+        async def one(name: str, adapter: Any) -> tuple[bool, str]:
+            loop = asyncio.get_running_loop()
             try:
                 await loop.run_in_executor(None, adapter.make_safe)
-                is_safe = getattr(adapter, "is_safe", None)
-                ok = is_safe is None or await loop.run_in_executor(None, is_safe, 2.0)
             except (TectumError, OSError) as error:
-                say(f"  {name}: NOT confirmed safe: {error}")
-                confirmed = False
-                continue
+                return False, f"  {name}: NOT confirmed safe: {error}"
+            if not hasattr(adapter, "is_safe"):
+                return False, f"  {name}: told to be safe; this kind has no read-back that would confirm it"
+            ok = await loop.run_in_executor(None, adapter.is_safe, adapter.travel_s / self._pace + CONFIRM_S)
             after = (self._clock.now() - began) / SECOND
-            say(f"  {name}: {'safe, confirmed by read-back' if ok else 'NOT confirmed safe'} after {after:.2f} s")
-            confirmed = confirmed and ok
-        return confirmed
+            return ok, f"  {name}: {'safe, confirmed by read-back' if ok else 'NOT confirmed safe'} after {after:.2f} s"
 
-    async def _watch(self, beat: Beat, control: asyncio.subprocess.Process) -> None:
+        results = await asyncio.gather(*(one(*item) for item in self._robot.actuators.items()))
+        return all(ok for ok, _ in results), "\n".join(line for _, line in results)
+
+    @property
+    def _pace(self) -> float:
+        """Simulated devices move in runtime seconds; on a slow clock those are long."""
+        return min(self._options.speed, 1.0)
+
+    async def _watch(self, beat: Beat) -> None:
         """Return when control stalls. A turn of our own that came late proves the machine busy, not control stalled."""
-        last = self._clock.now()
-        armed = False
+        last = disarmed = notified = self._clock.now()
         while True:
             await self._clock.sleep_until(last + LOOK_NS)
             now = self._clock.now()
@@ -182,15 +204,20 @@ class Parent:
             last = now
             age = beat.age_s()
             if age is None:
+                if self._ready.is_set() and now - disarmed > STOP_S * SECOND:
+                    self._killed_because = f"began to stop by itself, did not end within {STOP_S:g} s and was killed"
+                    return
                 continue
-            if not armed:
-                armed = True
+            disarmed = now
+            if not self._ready.is_set():
                 self._ready.set()
                 notify(self._notify, "READY=1")
             if own_delay < LOOK_NS * 2 and age > STALL_S:
-                self._stalled = True
+                self._killed_because = f"stalled for over {STALL_S:g} s and was killed"
                 return
-            notify(self._notify, "WATCHDOG=1")
+            if now - notified > SECOND // 2:
+                notified = now
+                notify(self._notify, "WATCHDOG=1")
 
     async def _start_devices(self) -> None:
         for name in self._devices:
@@ -208,7 +235,7 @@ class Parent:
         o = self._options
         argv = [sys.executable, "-m", "runtime", "_control", str(o.robot_file), "--runtime-dir", str(o.places.folder)]
         argv += ["--state-dir", str(o.state_dir), "--run-id", self._run_id, "--speed", repr(o.speed)]
-        argv += ["--origin", str(self._clock.origin)]
+        argv += ["--origin", str(self._clock.origin), "--lifeline"]
         for name, path in self._devices.items():
             argv += ["--device", f"{name}={path}"]
         if o.until_end:
@@ -217,49 +244,83 @@ class Parent:
             argv += ["--record", str(o.record)]
         return await self._spawn("control", argv, o.control_cpu)
 
+    async def _keep_gateway(self) -> None:
+        """Serve HTTP for as long as the run lasts, whatever happens to the gateway."""
+        if not (self._options.http and self._robot.http.enabled):
+            return
+        status = Supervised("gateway")
+        await supervise(status, self._run_gateway, self._clock, backoff=GATEWAY_BACKOFF, retry_at_end=True)
+        self._tell_rarely(f"No HTTP (control is not affected): {status.error}")
+
     async def _run_gateway(self) -> None:
-        """One life of the gateway; raises LinkError when it ends."""
+        """One life of the gateway; raises LinkError when it ends, ConfigError when another try would end the same."""
         http = self._robot.http
-        argv = [sys.executable, "-m", "runtime.http", "--socket", str(self._options.places.bus)]
+        try:
+            await require_free(http.host, http.port)
+        except LinkError as error:
+            self._tell_rarely(f"No HTTP yet, trying again (control is not affected): {error}")
+            raise
+        process = self._processes.pop("standby", None)
+        if process is None or process.returncode is not None:
+            process = await self._spawn_standby()
+        self._processes["gateway"] = process
+        assert process.stdin is not None
+        process.stdin.write(GO)
+        warm = asyncio.create_task(self._warm_standby(), name="standby")
+        try:
+            status = await process.wait()
+        finally:
+            warm.cancel()
+            await asyncio.gather(warm, return_exceptions=True)
+        if status == EXIT_GATEWAY_REFUSED:
+            raise ConfigError("the gateway refused its configuration")
+        if not self._stop.is_set():
+            self._tell_rarely(f"The gateway {_how_it_died(status)}: starting it again (control is not affected)")
+        raise LinkError(f"gateway ended with status {status}")
+
+    async def _warm_standby(self) -> None:
+        """Have the next gateway ready, begun when the robot is up: importing costs a second of processor."""
+        await self._ready.wait()
+        await self._clock.sleep_until(self._clock.now() + int(STANDBY_AFTER_S * SECOND))
+        self._processes["standby"] = await self._spawn_standby()
+
+    async def _spawn_standby(self) -> asyncio.subprocess.Process:
+        http = self._robot.http
+        argv = [sys.executable, "-m", "runtime.standby", "--socket", str(self._options.places.bus)]
         argv += ["--host", http.host, "--port", str(http.port)]
         if http.keys is not None:
             argv += ["--keys", str(http.keys)]
         for host in http.allowed_hosts:
             argv += ["--allowed-host", host]
-        process = await self._spawn("gateway", argv, self._options.gateway_cpu)
-        status = await process.wait()
-        if not self._stop.is_set():
-            self._options.say(f"The gateway {_how_it_died(status)}: starting it again (control is not affected)")
-        raise LinkError(f"gateway ended with status {status}")
+        return await self._spawn("standby", argv, self._options.gateway_cpu)
 
     async def _spawn(self, name: str, argv: list[str], cpu: int | None = None) -> asyncio.subprocess.Process:
-        pin = None if cpu is None else (lambda: os.sched_setaffinity(0, {cpu}))
         process = await asyncio.create_subprocess_exec(
-            *argv,
-            stdin=asyncio.subprocess.DEVNULL,
-            preexec_fn=pin,
-            start_new_session=True,
-            env=self._options.environment,
+            *argv, stdin=asyncio.subprocess.PIPE, start_new_session=True, env=self._options.environment
         )
         self._processes[name] = process
+        if cpu is not None:
+            os.sched_setaffinity(process.pid, {cpu})
         return process
 
-    async def _end(self, name: str) -> None:
-        process = self._processes.get(name)
-        if process is None or process.returncode is not None:
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        if process.returncode is not None:
             return
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), 1.5)
+            async with asyncio.timeout(1.5):
+                await process.wait()
         except TimeoutError:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
             await process.wait()
 
     async def _handle(self, method: str, params: dict[str, Any]) -> Any:
         match method:
             case "estop":
-                return await self._estop(str(params.get("reason", "asked for")), str(params.get("source", "local")))
+                async with self._estops:
+                    return await self._estop(str(params.get("reason", "asked for")), str(params.get("source", "local")))
             case "estop.release":
                 async with LocalClient(self._options.places.bus) as client:
                     return await client.request("estop.release", params)
@@ -271,24 +332,62 @@ class Parent:
         raise LookupError(f"there is no method {method!r} (there are estop, estop.release, processes, stop)")
 
     async def _estop(self, reason: str, source: str) -> dict[str, Any]:
-        """Latch on disk first, then ask control; if control does not answer, kill it and make safe from here."""
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(
-            None, self._latch.latch, reason, source, self._clock.now() + self._clock.wall_offset_ns
-        )
+        """Stop by control, or by killing it where it does not answer; latched on disk beside, as disks are slow.
+
+        A control process that does not serve yet reads the latch after it has begun to serve: one or the other holds.
+        """
+        params = {"reason": reason, "source": source}
+        wall = self._clock.now() + self._clock.wall_offset_ns
+        latching = asyncio.get_running_loop().run_in_executor(None, self._latch.latch, reason, source, wall)
+        answer = await self._ask_control_to_stop(params)
+        try:
+            await latching
+            durable = True
+        except OSError as error:
+            durable = False
+            self._tell(f"The e-stop latch cannot be written: {error}")
+        if answer is None:
+            answer = await self._ask_control_to_stop(params)
+        if answer is None:
+            confirmed, report = await self._make_safe()
+            self._tell(f"E-stop without the control process:\n{report}")
+        else:
+            confirmed = bool(answer["confirmed"])
+        return {"latched": durable, "confirmed": confirmed, "reason": reason}
+
+    async def _ask_control_to_stop(self, params: dict[str, str]) -> dict[str, Any] | None:
+        """Its answer; None where nobody serves, or where it had to be killed since it did not stop when asked."""
         try:
             async with LocalClient(self._options.places.bus) as client:
-                answer = await client.request("estop", {"reason": reason, "source": source}, timeout_s=3.0)
-        except (TectumError, OSError, TimeoutError):
-            self._stalled = True
-            control = self._processes.get("control")
-            if control is not None and control.returncode is None:
+                try:
+                    answer: dict[str, Any] = await client.request("estop", params, ESTOP_ANSWER_S)
+                    return answer
+                except (TectumError, OSError) as error:
+                    self._kill_control(f"did not answer an e-stop ({error}) and was killed")
+        except LinkError:
+            pass
+        return None
+
+    def _kill_control(self, why: str) -> None:
+        control = self._processes.get("control")
+        if control is not None and control.returncode is None:
+            self._killed_because = self._killed_because or why
+            with contextlib.suppress(ProcessLookupError):
                 control.kill()
-            return {"latched": True, "confirmed": await self._make_safe(self._options.say), "reason": reason}
-        return {"latched": True, "confirmed": bool(answer["confirmed"]), "reason": reason}
+
+    def _tell(self, text: str) -> None:
+        with contextlib.suppress(OSError):  # nobody listening is no reason to leave a robot alone
+            self._options.say(text)
+
+    def _tell_rarely(self, text: str) -> None:
+        """Say it where it is news, or was said long ago."""
+        now = self._clock.now()
+        if text != self._said or now - self._said_at > REPEAT_S * SECOND:
+            self._said, self._said_at = text, now
+            self._tell(text)
 
 
-def _how_it_died(status: int | None) -> str:
-    if status is not None and status < 0:
+def _how_it_died(status: int) -> str:
+    if status < 0:
         return f"was killed by {signal.Signals(-status).name}"
     return f"ended with status {status}"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from runtime.core.clock import SECOND, MonotonicClock
 from runtime.core.errors import ConfigError
 
 
@@ -49,13 +51,11 @@ class Places:
     def own(self) -> IO[str]:
         """Hold the robot's lock until closed. Raises ConfigError where another run holds it."""
         file = (self.folder / "lock").open("a+")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(file):
             file.seek(0)
             pid = file.read().strip()
             file.close()
-            raise ConfigError(f"robot {self.folder.name!r} is already running (process {pid})") from None
+            raise ConfigError(f"robot {self.folder.name!r} is already running (process {pid}, in {self.folder})")
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
@@ -73,6 +73,18 @@ class Places:
             except BlockingIOError:
                 return True
         return False
+
+
+def _locked(file: IO[str]) -> bool:
+    """Lock it; tries for a little while, since `running` holds the lock for an instant to look."""
+    clock, never = MonotonicClock(), threading.Event()
+    for _ in range(10):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            clock.wait_until(clock.now() + SECOND // 100, never)
+    return False
 
 
 def root(environment: Mapping[str, str]) -> Path:

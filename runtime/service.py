@@ -131,6 +131,9 @@ class Service:
             name: Actuation(adapter, clock, self.bus, self.journal, self._applied)
             for name, adapter in robot.actuators.items()
         }
+        for actuation in self.actuations.values():
+            for topic in actuation.adapter.describe():
+                self.health[topic.name] = TopicHealth(topic, self.started)
         self.actuator_status = {name: Supervised(name) for name in self.actuations}
         self.outputs = [OutputState(output.to) for output in robot.outputs]
         self.stage: Stage | None = None

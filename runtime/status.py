@@ -49,7 +49,7 @@ class StatusReport:
                     "state": "running" if status.state == "starting" else status.state,
                     "restarts": status.restarts,
                     "error": status.error,
-                    "topics": [topic.name for topic in sensor.describe()],
+                    "topics": [topic for topic, stats in service.bus.topics.items() if stats.source == name],
                 }
                 for name, (sensor, status) in service.sensors.items()
             ],
@@ -71,6 +71,7 @@ class StatusReport:
         for name, stats in self._service.bus.topics.items():
             health = self._service.health.get(name)
             judged = None if health is None else health.judge(now)
+            watched = None if stats.source in self._service.actuations else judged  # commands promise nothing
             rows.append(
                 {
                     "name": name,
@@ -87,9 +88,9 @@ class StatusReport:
                     "lost": stats.lost,
                     "late": 0,
                     "age_s": None if stats.arrived is None else (now - stats.arrived) / SECOND,
-                    "alive": True if judged is None else judged.alive,
-                    "on_time": True if judged is None else judged.on_time,
-                    "complete": stats.lost_unknown == 0 if judged is None else judged.complete,
+                    "alive": watched is None or watched.alive,
+                    "on_time": watched is None or watched.on_time,
+                    "complete": watched is None or watched.complete,
                 }
             )
         return rows

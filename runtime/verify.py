@@ -106,7 +106,10 @@ class Verifier:
                 self._differ(self._window, f"journal cannot be read: {error}")
                 return
             for row in rows:
-                self._row(row)
+                try:
+                    self._row(row)
+                except (TypeError, ValueError, LookupError) as error:
+                    self._differ(self._window, f"a journal row cannot be followed: {type(error).__name__}: {error}")
         elif message.channel in self._taken:
             try:
                 packet = decode_frame(message.payload, self._topics[message.channel]).packet

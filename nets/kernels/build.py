@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numba import config
 
 from nets.kernels import layout as L
 from nets.kernels.feed import feed
 from nets.kernels.run import run
+
+COMPLETE = "complete"
+"""An empty file that says that all kernels were compiled into the folder it stands in."""
 
 
 def warm(progress: Callable[[str, float], None] = lambda what, done: None) -> None:
@@ -22,12 +28,19 @@ def warm(progress: Callable[[str, float], None] = lambda what, done: None) -> No
     for k, (what, step) in enumerate(steps):
         progress(what, k / len(steps))
         step()
+    with suppress(OSError):  # a cache that cannot be written only means compiling again next time
+        Path(config.CACHE_DIR, COMPLETE).touch()
     progress("kernels ready", 1.0)
 
 
 def is_warm() -> bool:
-    """Whether this process holds compiled code for every kernel and precision."""
+    """Whether this process holds compiled code for every kernel and precision: nothing will be compiled or loaded."""
     return len(feed.signatures) >= 1 and len(run.signatures) >= 2
+
+
+def is_built() -> bool:
+    """Whether the cache on disk holds every kernel for this machine: `warm` will only load, in about a second."""
+    return Path(config.CACHE_DIR, COMPLETE).exists()
 
 
 def _table() -> Any:

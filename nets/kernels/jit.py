@@ -1,7 +1,7 @@
 """The one way kernels are compiled: cached, without the GIL, IEEE arithmetic in source order.
 
-`fastmath` is off, so a sum has one order and a run repeats bit for bit. Where the caller named no NUMBA_CACHE_DIR,
-machine code goes to a folder of the user's cache, keyed by `nets.kernels.cache`.
+`fastmath` is off, so a sum has one order and a run repeats bit for bit. Machine code goes below NUMBA_CACHE_DIR, or the
+user's cache where that is not set, to a folder keyed by `nets.kernels.cache`: whatever changes, nothing stale is run.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from numba import config
 
 from nets.kernels.cache import folder_name
 
-if not config.CACHE_DIR:
-    _folder = "~/Library/Caches/tectum" if sys.platform == "darwin" else "~/.cache/tectum"
-    config.CACHE_DIR = os.path.join(os.path.expanduser(_folder), folder_name())
+_default = "~/Library/Caches/tectum" if sys.platform == "darwin" else "~/.cache/tectum"
+_below = config.CACHE_DIR or os.path.expanduser(_default)
+if os.path.basename(_below) != folder_name():
+    config.CACHE_DIR = os.path.join(_below, folder_name())
 
 entry = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy", boundscheck=False)
 """Decorates what Python calls."""

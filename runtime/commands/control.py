@@ -7,6 +7,7 @@ import asyncio
 import os
 from pathlib import Path
 
+from runtime import lifeline
 from runtime.commands import common
 from runtime.core.errors import ConfigError
 
@@ -21,9 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", action="append", default=[], metavar="NAME=SOCKET")
     parser.add_argument("--until-end", action="store_true")
     parser.add_argument("--record", type=Path)
+    parser.add_argument("--lifeline", action="store_true", help="stop when standard input ends: the parent is gone")
 
 
 def run(args: argparse.Namespace, environment: dict[str, str]) -> int:
+    if args.lifeline:
+        lifeline.follow()
     common.use_kernel_cache(environment)
     from nets.kernels.build import is_warm, warm
     from runtime.config import load_robot, with_sockets

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -27,7 +28,7 @@ def run(args: argparse.Namespace, environment: dict[str, str]) -> int:
     return 1 if problems else 0
 
 
-async def first_status(path: Any, timeout_s: float = 3.0) -> dict[str, Any]:
+async def first_status(path: Path, timeout_s: float = 3.0) -> dict[str, Any]:
     """The next status that the control process pushes."""
     got: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
 

@@ -13,6 +13,7 @@ from runtime.core.clock import SECOND, MonotonicClock
 from runtime.core.errors import ConfigError
 
 EXIT_DIFFERS = 5
+EXIT_NOT_WHOLE = 6
 DESCRIPTION = """\
 Play a recording through its network, decoders and limiters again, following the journal: the same run, whatever the
 merge decided live and however fast it goes now. No device is opened and no actuator moves.
@@ -28,7 +29,11 @@ To feed a recording to another robot, or to let the merge decide afresh, use it 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
     parser.add_argument("recording", type=Path)
-    parser.add_argument("--verify", action="store_true", help="say whether it is the same run; exit status 5 if not")
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="say whether it is the same run: exit status 5 if not, 6 if no window differs but some is missing",
+    )
     parser.add_argument(
         "--speed", type=common.speed, help="1: recorded pace, or a factor, or max (default with --verify)"
     )
@@ -70,7 +75,9 @@ def run(args: argparse.Namespace, environment: dict[str, str]) -> int:
             print(json.dumps({"same": verdict.same, **asdict(verdict)}, indent=2))
         else:
             _print_verdict(args.recording, verdict)
-        return 0 if verdict.same else EXIT_DIFFERS
+        if verdict.differences:
+            return EXIT_DIFFERS
+        return 0 if verdict.same else EXIT_NOT_WHOLE
     return 0
 
 
@@ -85,7 +92,7 @@ def _print_verdict(path, verdict) -> None:  # type: ignore[no-untyped-def]  # ve
         print(f"{path}: the same run, bit for bit: {counts}")
         return
     if first is None:
-        print(f"{path}: no window differs ({counts}), but the recording is not whole")
+        print(f"{path}: the same run, bit for bit, as far as it was recorded: {counts}")
         return
     print(
         f"{path}: NOT the same run: first difference in window {first.window} (at {first.start_s:.1f} s): {first.what}"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import msgpack
 
 from runtime.commands.health import first_status
+from runtime.core.errors import LinkError
 from runtime.links.local import LocalClient
 from runtime.places import find
 
@@ -33,7 +35,7 @@ def run(args: argparse.Namespace, environment: dict[str, str]) -> int:
     return 0
 
 
-async def _watch(bus: Any) -> None:
+async def _watch(bus: Path) -> None:
     last = 0.0
 
     def on_push(lane: str, payload: bytes) -> None:
@@ -46,6 +48,7 @@ async def _watch(bus: Any) -> None:
 
     async with LocalClient(bus, on_push) as client:
         await client.closed()
+    raise LinkError(f"{bus}: the control process has ended")
 
 
 def screen(status: dict[str, Any]) -> str:

@@ -259,7 +259,7 @@ class _IdleSelector(selectors.DefaultSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose idleness moves a `VirtualClock`. Executor work runs inline, so that its order is one order."""
+    """An event loop whose idleness moves a `VirtualClock`. Executor work runs inline, so that there is one order."""
 
     def __init__(self, clock: VirtualClock) -> None:
         selector = _IdleSelector()

@@ -10,7 +10,9 @@
     ├── RecordingError (ValueError)       a recording cannot be read or does not verify
     ├── LinkError (ConnectionError)       another party on the bus is unreachable
     ├── StoppedError (RuntimeError)       refused because the e-stop is latched
-    └── MissingExtraError (ImportError)   an optional library is absent; says what to install
+    ├── MissingExtraError (ImportError)   an optional library is absent; says what to install
+    ├── FrameError (ValueError)           a message between processes is not one (`runtime.wire`)
+    └── Refusal (RuntimeError)            a request that control refused, with its HTTP status (`runtime.links.local`)
 
 A message says what, which, got, expected. Only `DeviceError`, `LinkError` and other `OSError`s are retried by the
 supervisor: anything else is a bug or a wrong configuration, and a retry would hide it.

@@ -14,6 +14,7 @@ from nets.engine import WATCH_EVENTS, Engine
 from nets.errors import FeedError, SnapshotError, UnsupportedError
 from nets.graph import Graph
 from runtime.core.roles import Network
+from tests.reference.dense import Dense
 
 MS = 1_000_000
 RULES: dict[str, Any] = {"preset": "sinabs", "dt_s": 1e-3}
@@ -263,3 +264,24 @@ def test_a_feed_forward_layer_behind_a_loop_is_not_delayed() -> None:
     }  # fmt: skip
     graph = Graph(nodes, [("in", "b"), ("b", "c"), ("c", "b"), ("c", "a"), ("in", "a"), ("a", "out")])
     assert Engine(graph, resolve(graph, None, RULES)).describe()["delayed_edges"] == [["c", "b"]]
+
+
+@pytest.mark.parametrize("floor", [-0.25, "-threshold", "none"])
+def test_a_floor_holds_a_potential_that_a_current_pulls_down(floor: Any) -> None:
+    one = np.ones(2)
+    cell = n.CubaLIF(tau_syn=4e-3 * one, tau_mem=9e-3 * one, r=one, v_leak=0 * one, v_threshold=one)
+    graph = chain(cell)
+    dialect = resolve(graph, None, {"preset": "rockpool", "dt_s": 1e-3, "floor": floor})
+    engine, twin = Engine(graph, dialect, dtype=np.float64), Dense(graph, dialect, ["n0"])
+    feed(engine, [0], [0], [-3.0])
+    for tick in range(60):
+        engine.advance((tick + 1) * MS)
+        twin.step({"in": np.array([-3.0, 0.0]) * (tick == 0)})
+        np.testing.assert_allclose(engine.potentials()["n0"][0], twin.v["n0"], rtol=1e-9, atol=1e-12)
+    assert engine.counters.ticks_silent > 0
+
+
+def test_an_euler_step_that_diverges_is_refused() -> None:
+    graph = chain(n.LIF(tau=np.full(2, 1e-3), r=np.ones(2), v_leak=np.zeros(2), v_threshold=np.ones(2)))
+    with pytest.raises(UnsupportedError, match=r"n0: tau is 0\.001 s, an Euler step of 0\.003 s"):
+        Engine(graph, resolve(graph, None, {"preset": "snntorch", "dt_s": 3e-3}))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from nets.engine import Engine
-from nets.kernels.build import is_warm, warm
+from nets.kernels.build import is_built, is_warm, warm
 from nets.kernels.cache import folder_name
 from nets.kernels.current import current_power
 from nets.kernels.feed import feed
@@ -27,6 +27,7 @@ def test_warming_compiles_everything_and_reports_progress() -> None:
     seen: list[float] = []
     warm(lambda what, done: seen.append(done))
     assert is_warm()
+    assert is_built()
     assert seen == sorted(seen)
     assert seen[-1] == 1.0
 

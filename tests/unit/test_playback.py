@@ -31,6 +31,7 @@ from sensors.score import Score, Timing
 from tests.fixtures import event_files as files
 
 MS = 1_000_000
+HEARTBEAT = 10 * MS
 START = 1_000 * MS
 
 Heard = list[tuple[int, Packet]]
@@ -101,7 +102,7 @@ def test_the_segment_comes_first_with_label_and_promises_the_end(tmp_path: Path)
     assert (now, segment.topic.name, segment.t.tolist()) == (0, "eye/segment", [START])
     assert segment.data.tolist() == [(0, 3, b"7.bs2")]
     end = heard[-1][1].until
-    assert segment.until == end == START + (int(t_us[-1] - t_us[0]) // 1000 + 1) * MS
+    assert segment.until == end == START + (int(t_us[-1] - t_us[0]) // 1000 + 1) * MS + HEARTBEAT
     assert len(of(heard, "eye/segment")) == 1
 
 
@@ -161,7 +162,7 @@ def test_start_and_stop_cut_each_file(tmp_path: Path) -> None:
     t, data = events_of(heard)
     assert np.array_equal(data, events[chosen])
     assert np.allclose(t / MS, t_ms[chosen] - 10)
-    assert heard[0][1].until == heard[-1][1].until == START + 10 * MS
+    assert heard[0][1].until == heard[-1][1].until == START + 10 * MS + HEARTBEAT
 
 
 def test_a_loop_goes_on_counting(tmp_path: Path) -> None:

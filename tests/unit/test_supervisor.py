@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from runtime.core.clock import SECOND, VirtualClock, run_virtual
 from runtime.core.errors import DeviceError
 from runtime.supervisor import Supervised, supervise
@@ -28,7 +30,7 @@ def attempts(errors: list[Exception | None]) -> tuple[Supervised, list[int]]:
 
 def test_a_device_that_comes_back_is_taken_again_after_growing_jittered_pauses() -> None:
     status, began = attempts([DeviceError("unplugged")] * 4 + [None])
-    pauses = [(b - a) / SECOND for a, b in zip(began, began[1:], strict=False)]
+    pauses = [(b - a) / SECOND for a, b in pairwise(began)]
     assert status.state == "ended"
     assert status.restarts == 4
     assert all(0.05 * 2**k <= pause <= 0.1 * 2**k for k, pause in enumerate(pauses))
@@ -42,4 +44,4 @@ def test_a_bug_is_not_retried_and_says_what_it_was() -> None:
 
 def test_pauses_have_an_upper_bound() -> None:
     _, began = attempts([DeviceError("gone")] * 12 + [None])
-    assert max(b - a for a, b in zip(began, began[1:], strict=False)) <= 5 * SECOND
+    assert max(b - a for a, b in pairwise(began)) <= 5 * SECOND

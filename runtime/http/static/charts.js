@@ -2,6 +2,7 @@
 
 export const SPAN_S = 6;
 const COLOURS = ["#f0b563", "#5aa9e6", "#63c79f", "#c58be0", "#e0604f", "#9db0c2", "#d7d06a", "#6fd3d8"];
+const BRIGHT = Array.from({ length: 16 }, (_, level) => 15 * (1 - (1 - level / 15) ** 1.8));
 const QUIET = "#8593a1", LINE = "#232c35";
 
 // A 2d context whose units are CSS pixels, cleared.
@@ -22,7 +23,7 @@ export function drawImage(canvas, image) {
   const size = image.w * image.h;
   if (image.kind === "events") {
     for (let n = 0, at = 0; n < size; n++, at += 4) {
-      const on = data[n] >> 4, off = data[n] & 15;
+      const on = BRIGHT[data[n] >> 4], off = BRIGHT[data[n] & 15];
       out[at] = 8 + on * 16 + off * 3;
       out[at + 1] = 11 + on * 11 + off * 10;
       out[at + 2] = 13 + on * 3 + off * 16;

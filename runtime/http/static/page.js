@@ -305,9 +305,9 @@ function showDecisions() {
       return made;
     });
     const best = scores.reduce((at, v, n) => v !== null && (at < 0 || v > scores[at]) ? n : at, -1);
-    const label = output.label ?? (best >= 0 ? best : "–");
-    put(figure.firstChild.firstChild, String(label));
-    put(figure.firstChild.lastChild, `${output.name} → ${output.to || "nothing"} ${fixed(output.value)}`);
+    const labelled = output.label !== null && output.label !== undefined;
+    put(figure.firstChild.firstChild, labelled ? String(output.label) : fixed(output.value));
+    put(figure.firstChild.lastChild, `${output.name} → ${output.to || "nothing"}${labelled ? ` ${fixed(output.value)}` : ""}`);
     const bars = figure.lastChild;
     rows(bars, scores.length, () => { const bar = make("div", "bar"); bar.append(make("span"), make("i"), make("span")); return bar; });
     const top = Math.max(1e-9, ...scores.map((v) => Math.abs(v ?? 0)));
