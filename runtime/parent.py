@@ -40,6 +40,7 @@ STALL_S = 0.2
 LOOK_NS = 20_000_000
 STOP_S = 4.0
 CONFIRM_S = 1.0
+BURY_S = 2.0
 ESTOP_ANSWER_S = 3.0
 STANDBY_AFTER_S = 2.0
 REPEAT_S = 60.0
@@ -155,13 +156,15 @@ class Parent:
         return await self._rescue(control)
 
     async def _rescue(self, control: asyncio.subprocess.Process) -> int:
-        """Control is dead or must be: kill it, then make every actuator safe from here, and only then talk."""
+        """Control is dead or must be: kill it, make every actuator safe from here, and only then talk."""
         if control.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 control.kill()
-            await control.wait()
         confirmed, report = await self._make_safe()
-        status = control.returncode or 0
+        with contextlib.suppress(TimeoutError):  # it runs no more, but the disk may hold it for a while
+            async with asyncio.timeout(BURY_S):
+                await control.wait()
+        status = -signal.SIGKILL if control.returncode is None else control.returncode
         if status > 0 and not self._ready.is_set():
             return status  # it has said itself what is wrong with the robot file, and nothing has moved
         self._tell(
@@ -314,7 +317,9 @@ class Parent:
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-            await process.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BURY_S):
+                    await process.wait()
 
     async def _handle(self, method: str, params: dict[str, Any]) -> Any:
         match method:

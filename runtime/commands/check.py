@@ -59,9 +59,8 @@ def _print(file: str, found: dict[str, Any]) -> None:
             print(f"    {key:<16} {value:<12} from {source}")
     for stop in found["stops"]:
         print(f"\nActuator {stop['actuator']} ({stop['kind']}, {stop['unit']}), safe at {stop['safe_value']:g}")
-        print(
-            f"  range {stop['min']:g} to {stop['max']:g}, slew {stop['slew']:g} a second; travel {stop['travel_s']:.3f} s"
-        )
+        limits = f"range {stop['min']:g} to {stop['max']:g}, slew {stop['slew']:g} a second"
+        print(f"  {limits}; travel {stop['travel_s']:.3f} s")
         for reason, seconds in stop["after_s"].items():
             print(f"  {reason}: safe within {seconds:.3f} s")
     for warning in found["warnings"]:

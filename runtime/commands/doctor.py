@@ -81,9 +81,9 @@ def _clock() -> Iterator[tuple[str, str, str]]:
 
 def _kernels(environment: dict[str, str]) -> Iterator[tuple[str, str, str]]:
     folder = common.use_kernel_cache(environment)
-    from nets.kernels.build import is_warm
+    from nets.kernels.build import is_built
 
-    yield ("good", "kernels", f"compiled, in {folder}") if is_warm() else ("note", "kernels", "will be compiled once")
+    yield ("good", "kernels", f"compiled, in {folder}") if is_built() else ("note", "kernels", "will be compiled once")
 
 
 def _reach(host: str, port: int) -> tuple[str, str, str]:

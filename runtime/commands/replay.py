@@ -42,14 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, environment: dict[str, str]) -> int:
     common.use_kernel_cache(environment)
-    from nets.kernels.build import is_warm, warm
+    from nets.kernels.build import warm
     from runtime.recording.reader import Recording
     from runtime.verify import Verifier
 
     if not args.recording.is_file():
         raise ConfigError(f"there is no recording {str(args.recording)!r}")
-    if not is_warm():
-        warm(common.Progress("Compiling the kernels (once)"))
+    warm(common.Progress("Compiling the kernels (once)"))
     recording = Recording(args.recording)
     verifier = Verifier(recording)
     given = "speed" in args and args.speed is not None

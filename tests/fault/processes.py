@@ -1,4 +1,4 @@
-"""Real processes under test: a robot run by `tectum run` in places of its own, and what can be seen of it from outside."""
+"""Real processes under test: a robot run by `tectum run` in places of its own, and what shows outside."""
 
 from __future__ import annotations
 

@@ -96,8 +96,9 @@ def test_a_control_process_that_dies_or_stalls_leaves_a_safe_robot(mine: Places,
     print(f"safe {safe_at - killed:.3f} s after {how.name}")
     assert safe_at - killed < 0.5 + 0.4  # its time to live, and the way back
     assert status == 3, robot.said
-    said = "was killed by SIGKILL" if how == signal.SIGKILL else "stalled for over 0.2 s and was killed"
-    assert f"The control process {said}" in robot.said
+    # A disk that holds a dead process back may let the parent see the stall before the death.
+    said = ("was killed by SIGKILL", "stalled for over 0.2 s and was killed")[how == signal.SIGSTOP :]
+    assert any(f"The control process {words}" in robot.said for words in said)
     assert "pointer: safe, confirmed by read-back" in robot.said
     assert mine.left_behind() == []
     recording = Recording(path)
