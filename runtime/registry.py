@@ -25,6 +25,7 @@ BUILTIN: dict[Role, dict[str, str]] = {
         "dvs.sim": "sensors.dvs_sim:DvsSim",
         "camera.sim": "sensors.camera_sim:CameraSim",
         "gyro.sim": "sensors.gyro_sim:GyroSim",
+        "timer": "sensors.timer:Timer",
         "replay": "runtime.recording.replay:Replay",
     },
     "actuators": {

@@ -8,6 +8,7 @@ import numpy as np
 
 from runtime.core.clock import SECOND, VirtualClock
 from runtime.core.packet import Packet
+from runtime.pipeline import Outcome, StepRow
 from tests.replay.test_verify import verify
 from tests.robots import record, running, shipped, virtually
 
@@ -65,29 +66,50 @@ def test_the_packet_size_changes_no_spike_under_the_ordered_merge(tmp_path: Path
     assert fine == outputs(packet_s=None, packet_events=1000)
 
 
-def test_under_the_eager_merge_every_difference_is_a_counted_late_event(tmp_path: Path) -> None:
-    def run(merge: str) -> tuple[int, list[tuple[int, int]]]:
-        robot = shipped(
-            "street", {"network": {"merge": merge}, "sensors": {"street": {"loop": False, "packet_s": 0.01}}}
-        )
-        spikes: list[tuple[int, int]] = []
+def run_street(merge: str, state: Path) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """(output spikes, [(network time, late events)] of the steps that brought late ones)"""
+    robot = shipped(
+        "street",
+        {
+            "network": {"merge": merge},
+            "sensors": {"street": {"loop": False, "packet_s": 0.01}},
+            "inputs": [
+                {"from": "street/events", "port": "eye", "encode": {"kind": "address", "downscale": 20}},
+                {"from": "street/gyro", "port": "vestibular", "encode": {"kind": "level", "step": 0.002}},
+            ],
+        },
+    )
+    spikes: list[tuple[int, int]] = []
+    late: list[tuple[int, int]] = []
+    reached = 0
 
-        async def main(clock: VirtualClock) -> int:
-            async with running(robot, clock, tmp_path) as service:
-                service.observers.append(
-                    lambda o: spikes.extend(
-                        (int(t), int(i)) for s in o.spikes for t, i in zip(s.t, s.index, strict=True)
-                    )
-                )
-                await clock.advance_to(clock.now() + SECOND // 2)
-                assert service.stage is not None
-                return service.stage.pipeline.late
+    def observe(outcome: Outcome) -> None:
+        nonlocal reached
+        spikes.extend((int(t), int(i)) for s in outcome.spikes for t, i in zip(s.t, s.index, strict=True))
+        for row in outcome.rows:
+            if isinstance(row, StepRow):
+                if row.late:
+                    late.append((reached, row.late))
+                reached = max(reached, row.until or 0)
 
-        return virtually(main), spikes
+    async def main(clock: VirtualClock) -> None:
+        async with running(robot, clock, state) as service:
+            service.observers.append(observe)
+            await clock.advance_to(clock.now() + SECOND // 2)
+            assert service.stage is not None
+            assert service.stage.pipeline.late == sum(n for _, n in late)
 
-    late, eager = run("eager")
-    _, ordered = run("ordered")
-    assert late > 0 or eager == ordered
+    virtually(main)
+    return spikes, late
+
+
+def test_under_the_eager_merge_every_difference_comes_after_a_counted_late_event(tmp_path: Path) -> None:
+    ordered, none_late = run_street("ordered", tmp_path)
+    eager, late = run_street("eager", tmp_path)
+    assert none_late == []
+    assert late  # 10 ms of events and of gyro samples come together: one of them is behind the other
+    first = late[0][0]
+    assert [s for s in eager if s[0] <= first] == [s for s in ordered if s[0] <= first]
 
 
 def test_a_recorded_run_is_the_same_run_again(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -171,7 +171,7 @@ class Run:
 
         return until(look, within_s, what)
 
-    def read_back(self, actuator: str) -> Iterator[dict[str, Any]]:
+    def read_back(self, actuator: str) -> Generator[dict[str, Any], None, None]:
         """What the device process says of itself, 200 times a second."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(5.0)
