@@ -141,6 +141,22 @@ class Run:
     def wait_process(self, name: str, within_s: float = 10.0) -> int:
         return until(lambda: self.processes().get(name, 0), within_s, f"process {name}")
 
+    def wait_idle(self, name: str, within_s: float = 20.0) -> int:
+        """The process, once it waits and has used no processor for half a second: it has done its preparations."""
+        pid = self.wait_process(name, within_s)
+        used, since = -1, now_s()
+
+        def idle() -> bool:
+            nonlocal used, since
+            fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+            ticks = int(fields[11]) + int(fields[12])
+            if fields[0] != "S" or ticks != used:
+                used, since = ticks, now_s()
+            return now_s() - since > 0.5
+
+        until(idle, within_s, f"process {name} at rest")
+        return pid
+
     def http(self, method: str, path: str, body: object = None, timeout_s: float = 2.0) -> tuple[int, Any]:
         """(status, JSON); status 0: nobody answers."""
         data = None if body is None else json.dumps(body).encode()

@@ -50,7 +50,7 @@ def test_a_killed_gateway_costs_no_command_and_is_back_within_two_seconds(mine: 
     with run(mine, "digits", "--record", str(path)) as robot:
         robot.wait_running()
         robot.wait_http()
-        robot.wait_process("standby")
+        robot.wait_idle("standby")
         before = robot.processes()
         robot.wait_moved("pointer")
         os.kill(before["gateway"], signal.SIGKILL)

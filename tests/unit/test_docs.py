@@ -39,7 +39,9 @@ from runtime.http.app import create_app
 from runtime.links.mqtt_config import MqttConfig, RemoteTopic
 from runtime.registry import BUILTIN, adapter
 from runtime.wiring import wiring
+from sensors.faults import Fault
 from sensors.playback import Playback
+from sensors.scene import Scene
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -57,6 +59,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "[mqtt]": MqttConfig,
     "[[mqtt.subscribe]]": RemoteTopic,
 }
+SHARED: dict[str, type[BaseModel]] = {"*.file": Playback, "scene": Scene, "fault": Fault}
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -137,7 +140,7 @@ def value_text(value: Any) -> str:
             return str(value).lower()
         case str() | Path():
             return f'"{value}"'
-        case int() if value >= 1 << 16 and value % (1 << 16) == 0:
+        case int() if value >= 1 << 20 and value % (1 << 20) == 0:
             return f"{value >> 20} MiB"
         case int() | float():
             return f"{value:.6g}"
@@ -150,15 +153,28 @@ def value_text(value: Any) -> str:
     raise TypeError(f"no text for a default of type {type(value).__name__}")
 
 
+def table_keys(heading: str) -> dict[str, str]:
+    """What the section of one of the robot file's own tables must list."""
+    keys = declared(TABLES[heading])
+    apart = {"robot": ("sensors", "actuators", "network", "inputs", "outputs", "on[]", "http.", "recording.", "mqtt")}
+    return without(keys, *apart.get(heading, ("subscribe",)))
+
+
+def shared_keys(heading: str) -> dict[str, str]:
+    """What a section about tables that several kinds share must list."""
+    return without(declared(SHARED[heading]), "name", "kind")
+
+
 def adapter_keys(kind: str, cls: type[BaseModel]) -> dict[str, str]:
-    """What the section of a kind must list: its own fields, without the name and what all file sensors share."""
-    keys = declared(cls)
-    for common in ("name", "kind"):
-        keys.pop(common)
+    """What the section of a kind must list: its own keys, without those that several kinds share."""
+    keys = without(declared(cls), "name", "kind")
     if issubclass(cls, Playback):
-        for shared in set(declared(Playback)) - {"name", "kind"}:
-            keys.pop(shared)
-    return keys
+        return {key: default for key, default in keys.items() if key not in declared(Playback)}
+    return without(keys, "fault.", "scene.", "motion[].")
+
+
+def without(keys: dict[str, str], *prefixes: str) -> dict[str, str]:
+    return {key: default for key, default in keys.items() if not key.startswith(prefixes)}
 
 
 @pytest.mark.parametrize(("where", "tables"), [pytest.param(*found, id=found[0]) for found in robots()])
@@ -192,27 +208,17 @@ def test_every_command_in_the_documents_parses(page: str, line: str) -> None:
 
 @pytest.mark.parametrize("heading", TABLES)
 def test_every_key_of_a_table_is_documented_with_its_default(heading: str) -> None:
-    keys = {key: default for key, default in declared(TABLES[heading]).items()}
-    if heading == "robot":
-        keys = {key: default for key, default in keys.items() if not key.startswith(SECTIONS)}
-        keys.pop("sensors")
-        keys.pop("actuators")
-    if heading == "[mqtt]":
-        keys = {key: default for key, default in keys.items() if not key.startswith("subscribe")}
-    assert documented(heading) == keys
+    assert documented(heading) == table_keys(heading)
 
 
-SECTIONS = ("network", "inputs", "outputs", "on[]", "http.", "recording.", "mqtt")
+@pytest.mark.parametrize("heading", SHARED)
+def test_what_several_kinds_share_is_documented_with_its_default(heading: str) -> None:
+    assert documented(heading) == shared_keys(heading)
 
 
 @pytest.mark.parametrize(("role", "kind"), [(role, kind) for role, table in BUILTIN.items() for kind in table])
 def test_every_key_of_a_kind_is_documented_with_its_default(role: Any, kind: str) -> None:
     assert documented(kind) == adapter_keys(kind, adapter(role, kind))
-
-
-def test_what_file_sensors_share_is_documented() -> None:
-    keys = declared(Playback)
-    assert documented("*.file") == {key: default for key, default in keys.items() if key not in ("name", "kind")}
 
 
 def test_every_link_between_the_documents_leads_somewhere() -> None:
