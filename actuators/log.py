@@ -141,7 +141,7 @@ class _LiveLog:
     def holds_safe(self) -> bool:
         return self._in_force() == self._log.safe_value
 
-    async def apply(self, command: Packet) -> Packet:
+    def apply(self, command: Packet) -> Packet:
         if self._problem is not None:
             raise DeviceError(f"{self._log.name}: cannot write {self._log.path}: {self._problem}") from self._problem
         if not len(command):
@@ -160,7 +160,7 @@ class _LiveLog:
         self._applied += 1
         return packet
 
-    async def read(self) -> Packet:
+    def read(self) -> Packet:
         value = np.array((self._in_force(), 0.0, self.holds_safe, 0), STATE)
         packet = one_event(self._state, self._clock.now(), value, self._measured)
         self._measured += 1

@@ -231,7 +231,7 @@ class _ServoHere:
         self._physics = physics
         self._packets = _Numbered(servo)
 
-    async def apply(self, command: Packet) -> Packet:
+    def apply(self, command: Packet) -> Packet:
         if self._servo._holder is not self:
             raise DeviceError(f"{self._servo.name}: another commander has taken the servo")
         value, ttl_s = clipped_command(self._servo, command)
@@ -241,7 +241,7 @@ class _ServoHere:
             return self._packets.nothing_applied(now)
         return self._packets.applied(now, value, ttl_s)
 
-    async def read(self) -> Packet:
+    def read(self) -> Packet:
         return self._packets.measured(*self._physics.read(self._clock.now()))
 
 
@@ -254,7 +254,7 @@ class _ServoThere:
         self._link = link
         self._packets = _Numbered(servo)
 
-    async def apply(self, command: Packet) -> Packet:
+    def apply(self, command: Packet) -> Packet:
         value, ttl_s = clipped_command(self._servo, command)
         now, issued = self._clock.now(), int(command.t[-1])
         if now >= issued + round(ttl_s * SECOND):
@@ -262,5 +262,5 @@ class _ServoThere:
         self._link.send_command(value, issued, ttl_s)
         return self._packets.applied(now, value, ttl_s)
 
-    async def read(self) -> Packet:
+    def read(self) -> Packet:
         return self._packets.measured(*self._link.newest())

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from nets import models as m
 from nets import nodes as n
 from nets.dialect import Dialect, resolve
 from nets.engine import Engine
 from nets.errors import DialectError
 from nets.graph import Graph
-from nets.nir import read
+from nets.nir import needs_tectum, read
 
 
 def describe_file(path: Path | str) -> dict[str, Any]:
@@ -33,11 +34,13 @@ def describe_file(path: Path | str) -> dict[str, Any]:
 
 
 def warnings(graph: Graph, dialect: Dialect) -> list[str]:
-    """What would surprise a robot that runs for hours."""
-    drifting = [name for name, node in graph.nodes.items() if isinstance(node, n.IF | n.I)]
+    """What would surprise a robot that runs for hours, or another reader of the file."""
+    told = [needs] if (needs := needs_tectum(graph)) else []
+    drifting = [name for name, node in graph.nodes.items() if isinstance(node, n.IF | n.I | m.RefractoryIF)]
     if drifting and dialect.floor is None:
         return [
+            *told,
             f"{', '.join(drifting)} do not leak: on an endless stream their potentials drift without bound; set a "
-            "`floor` in the dialect, or reset the network now and then by [[on]]"
+            "`floor` in the dialect, or reset the network now and then by [[on]]",
         ]
-    return []
+    return told

@@ -7,12 +7,18 @@ One tick of a neuron with input x (the weighted sum of the tick's spikes and its
                add_use_decay  uses i + w x;  then i <- alpha (i + w x)
                use_old        uses i;  then i <- alpha i + w x
     membrane   v <- v_leak + a (v - v_leak) + gain R i              a = leak over tau_mem (1 for I and IF)
-    leak       exponential    exp(-dt / tau)        euler  1 - dt / tau
-    input_gain unit           gain = 1, w = w_in    decay  gain = 1 - a, w = w_in (1 - alpha)
-    if_gain    unit           gain = 1 for I, IF    dt     gain = dt
+    leak       exponential    exp(-h / tau)         euler  1 - h / tau              h = tau_tick_s
+    input_gain unit           gain = 1              decay  gain = 1 - a
+    synapse_gain              the same for w: w_in, or w_in (1 - alpha); as input_gain where it is not stated
+    if_gain    unit           gain = 1 for I, IF    dt     gain = h
+    slow_leak_s               I and IF leak with this time constant (real seconds): a = exp(-dt / slow_leak_s)
     fire       v > threshold or v >= threshold, once or floor(v / threshold) times a tick
     reset      subtract       v <- v - spikes * threshold    value  v <- v_reset
-    floor      none, a potential, or "-threshold": v never ends a tick below it
+    reset_at   spike          at once               next_tick  subtraction only: a v + ... - threshold, one tick late
+    floor      none, a potential, "-threshold", or "-threshold of IF": v never ends a tick below it
+
+dt_s is the length of a tick on the robot. tau_tick_s is the length of a tick in the file's own time constants: the same
+unless the simulator counts in ticks (Sinabs: 1 s stands for a tick) or writes a fixed one (snnTorch: 0.1 ms).
 """
 
 from __future__ import annotations
@@ -52,6 +58,10 @@ class Dialect:
     floor: float | str | None
     recurrent_delay: int
     """Ticks a spike needs along an edge that closes a cycle."""
+    synapse_gain: str
+    tau_tick_s: float
+    slow_leak_s: float | None
+    reset_at: str
     provenance: Mapping[str, str]
 
     @property
@@ -73,7 +83,10 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "current": ("decay_add", "add_decay", "add_use_decay", "use_old"),
     "threshold": (">", ">="),
     "reset": ("subtract", "value"),
+    "synapse_gain": ("unit", "decay"),
+    "reset_at": ("spike", "next_tick"),
 }
+FLOORS = ("-threshold", "-threshold of IF")
 
 
 @dataclass(frozen=True)
@@ -88,21 +101,38 @@ class _Rules:
     reset: str
     floor: float | str | None = None
     recurrent_delay: int = 1
+    synapse_gain: str | None = None
+    tau_tick_s: float | None = None
+    slow_leak_s: float | None = None
+    reset_at: str | None = None
 
 
+EXTRAS = ("synapse_gain", "tau_tick_s", "slow_leak_s", "reset_at")
+"""Fields that follow from others, or are off, where nobody states them."""
+FIELDS = ("preset", "dt_s", *(f.name for f in fields(_Rules)))
+
+_EULER = ("euler", "decay", "unit", "apply")
 PRESETS: dict[str, dict[str, Any]] = {
-    name: asdict(rules)
+    name: {key: value for key, value in asdict(rules).items() if key not in EXTRAS or value is not None}
     for name, rules in {
         "spec": _Rules("exponential", "decay", "dt", "apply", "decay_add", False, ">", "value"),
-        "sinabs": _Rules("exponential", "unit", "unit", "ignore", "add_decay", True, ">=", "subtract", "-threshold"),
+        "sinabs": _Rules(
+            "exponential", "unit", "unit", "ignore", "add_decay", True, ">=", "subtract", FLOORS[1], tau_tick_s=1.0
+        ),
         "norse": _Rules("euler", "decay", "unit", "current", "decay_add", False, ">", "value"),
-        "snntorch": _Rules("euler", "decay", "unit", "apply", "decay_add", False, ">", "value"),
+        "norse_lifcell": _Rules(
+            "euler", "decay", "unit", "current", "add_use_decay", False, ">", "value", synapse_gain="unit"
+        ),
+        "snntorch": _Rules(*_EULER, "decay_add", False, ">", "value", tau_tick_s=1e-4),
+        "snntorch_subtract": _Rules(
+            *_EULER, "decay_add", False, ">", "subtract", tau_tick_s=1e-4, reset_at="next_tick"
+        ),
         "rockpool": _Rules("exponential", "unit", "unit", "ignore", "add_decay", True, ">=", "subtract"),
         "spikingjelly": _Rules("euler", "decay", "dt", "apply", "decay_add", False, ">=", "value"),
-        "lava": _Rules("euler", "decay", "unit", "apply", "decay_add", False, ">", "value"),
+        "lava": _Rules(*_EULER, "decay_add", False, ">", "value"),
     }.items()
 }
-FIELDS = ("preset", "dt_s", *PRESETS["spec"])
+"""A simulator's rules after it read a NIR file; after `_`, another set of rules that it exports networks from."""
 
 
 def resolve(graph: Graph, path: Path | str | None = None, given: Mapping[str, Any] | None = None) -> Dialect:
@@ -127,15 +157,23 @@ def resolve(graph: Graph, path: Path | str | None = None, given: Mapping[str, An
         for key, value in PRESETS.get(preset, {}).items():
             if key not in values:
                 values[key], provenance[key] = value, f"preset {preset}"
-    elif set(FIELDS) - {"preset"} <= values.keys():
+    elif set(FIELDS) - {"preset", *EXTRAS} <= values.keys():
         values["preset"], provenance["preset"] = "custom", "every field is set"
-    missing = [key for key in FIELDS if key not in values]
+    missing = [key for key in FIELDS if key not in values and key not in EXTRAS]
     if missing:
         where = "" if path is None else f"{Path(path).name}: "
         raise DialectError(
             f"{where}the dialect does not state {', '.join(missing[:3])}: set preset and dt_s where the network is "
             f"configured or in a file NAME.dialect.toml beside it (presets: {', '.join(PRESETS)})"
         )
+    for key, value, origin in (
+        ("synapse_gain", values["input_gain"], "as input_gain"),
+        ("tau_tick_s", values["dt_s"], "as dt_s"),
+        ("slow_leak_s", None, "off"),
+        ("reset_at", "spike", "the usual"),
+    ):
+        if key not in values:
+            values[key], provenance[key] = value, origin
     return Dialect(**_checked(values, provenance), provenance=MappingProxyType(provenance))
 
 
@@ -146,9 +184,13 @@ def _checked(values: dict[str, Any], provenance: Mapping[str, str]) -> dict[str,
     for key, choices in CHOICES.items():
         if values[key] not in choices:
             raise wrong(key, " or ".join(repr(c) for c in choices))
-    dt = values["dt_s"]
-    if isinstance(dt, bool) or not isinstance(dt, int | float) or not math.isfinite(dt) or not 1e-9 <= dt <= 1e5:
-        raise wrong("dt_s", "seconds from 1e-9 to 1e5")
+    slow = values["slow_leak_s"]
+    if slow in ("none", ""):
+        slow = None
+    for key, seconds in (("dt_s", values["dt_s"]), ("tau_tick_s", values["tau_tick_s"]), ("slow_leak_s", slow)):
+        number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+        if not (number and 1e-9 <= seconds <= 1e5) and (key != "slow_leak_s" or seconds is not None):
+            raise wrong(key, "seconds from 1e-9 to 1e5")
     if not isinstance(values["multi_spike"], bool):
         raise wrong("multi_spike", "true or false")
     delay = values["recurrent_delay"]
@@ -157,11 +199,15 @@ def _checked(values: dict[str, Any], provenance: Mapping[str, str]) -> dict[str,
     floor = values["floor"]
     if floor in ("none", ""):
         floor = None
-    if floor is not None and floor != "-threshold":
+    if floor is not None and floor not in FLOORS:
         if isinstance(floor, bool) or not isinstance(floor, int | float) or not math.isfinite(floor):
-            raise wrong("floor", "a potential, '-threshold' or 'none'")
+            raise wrong("floor", "a potential, '-threshold', '-threshold of IF' or 'none'")
         floor = float(floor)
-    return values | {"dt_s": float(dt), "floor": floor}
+    plain = values["reset"] == "subtract" and not values["multi_spike"] and floor is None
+    if values["reset_at"] == "next_tick" and not plain:
+        raise wrong("reset_at", "'spike' unless reset is 'subtract', multi_spike false and floor 'none'")
+    seconds = {key: float(values[key]) for key in ("dt_s", "tau_tick_s")}
+    return values | seconds | {"floor": floor, "slow_leak_s": None if slow is None else float(slow)}
 
 
 def _sidecar(path: Path) -> tuple[str, Mapping[str, Any]]:
@@ -189,18 +235,27 @@ def _metadata(graph: Graph) -> tuple[str, Mapping[str, Any]]:
 
 
 def _inferred(graph: Graph) -> tuple[str, Mapping[str, Any]]:
-    """dt where every current-based neuron agrees on r = tau_mem / dt and w_in = tau_syn / dt."""
+    """The tick where every leaky neuron agrees on r = tau / dt and, if it has a current, on w_in = tau_syn / dt."""
     ticks: list[n.Array] = []
-    for name in graph.of_kind(n.CubaLIF, n.CubaLI):
-        node = graph.nodes[name]
-        assert isinstance(node, n.CubaLIF | n.CubaLI)
-        if (node.r == 1).all() or (node.r <= 0).any() or (node.w_in <= 0).any():
+    origin = "inferred from r = tau / dt"
+    for name in graph.of_kind(n.CubaLIF, n.CubaLI, n.LIF, n.LI):
+        node: Any = graph.nodes[name]
+        if (node.r == 1).all() or (node.r <= 0).any():
             return "inferred", {}
-        ticks += [np.ravel(node.tau_mem / node.r), np.ravel(node.tau_syn / node.w_in)]
+        if isinstance(node, n.CubaLIF | n.CubaLI):
+            if (node.w_in <= 0).any():
+                return "inferred", {}
+            origin = "inferred from r = tau_mem / dt and w_in = tau_syn / dt"
+            ticks += [np.ravel(node.tau_mem / node.r), np.ravel(node.tau_syn / node.w_in)]
+        else:
+            ticks.append(np.ravel(node.tau / node.r))
     if not ticks:
         return "inferred", {}
-    every = np.concatenate(ticks)
+    every = np.concatenate(ticks).astype(np.float64)
     dt = float(np.median(every))
-    if np.abs(every - dt).max() > 1e-4 * dt:
+    # a resistance may be anything: three agreeing digits of a round number are no accident
+    stated = dt if "w_in" in origin else float(f"{dt:.2g}")
+    if np.abs(every - stated).max() > 1e-4 * dt:
         return "inferred", {}
-    return "inferred from r = tau_mem / dt and w_in = tau_syn / dt", {"dt_s": float(f"{dt:.6g}")}
+    tick = float(f"{stated:.6g}")
+    return origin, {"dt_s": tick, "tau_tick_s": tick}

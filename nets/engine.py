@@ -25,7 +25,7 @@ from nets.graph import Graph
 from nets.kernels import layout as L
 from nets.kernels.feed import INDEX, ORDER, ROOM, TAKEN, feed
 from nets.kernels.run import FULL, run
-from nets.lazy import potentials
+from nets.lazy import potentials, variables
 from nets.program import Program, compile_program
 
 WATCH_EVENTS = 1 << 16
@@ -304,6 +304,10 @@ class Engine:
     def potentials(self) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64] | None]]:
         """(potential, current or None) of every unit now, in NIR's shape, as if no site had slept."""
         return potentials(self._program, self._state, int(self._state.dyn[self._tick_at]))
+
+    def variables(self) -> dict[str, dict[str, NDArray[np.float64]]]:
+        """All state of every unit now, by name, in NIR's shape: v, i, and what a model beyond NIR has besides."""
+        return variables(self._program, self._state, int(self._state.dyn[self._tick_at]))
 
     def describe(self) -> dict[str, Any]:
         """The network for people and for HTTP: nodes, shapes, sizes, memory, dialect with provenance."""

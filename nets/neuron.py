@@ -22,6 +22,22 @@ MARGIN = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
+class Extra:
+    """What a model beyond NIR has besides a potential."""
+
+    names: tuple[str, ...]
+    initial: Real
+    """(names, n)."""
+    steps: int = 1
+    """Steps a tick, or taps a neuron."""
+    inputs: int = 1
+    """Places of drive a neuron listens at."""
+    winners: int | None = None
+    """How many may fire a tick, 0 for any number; None where the layer does not compete."""
+    inhibition: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
 class Rule:
     """Coefficients (K_* of the layout, n) in float64 and the choices that go with them."""
 
@@ -34,6 +50,7 @@ class Rule:
     subtract: bool
     start: Real
     """The potential after a reset."""
+    extra: Extra | None = None
 
 
 def rule_of(name: str, node: n.Node, size: int, drive: Real, dialect: Dialect, dtype: type) -> Rule:
@@ -43,7 +60,8 @@ def rule_of(name: str, node: n.Node, size: int, drive: Real, dialect: Dialect, d
         return np.broadcast_to(np.asarray(getattr(node, key, default), np.float64).ravel(), (size,)).copy()
 
     def leak(tau: Real) -> Real:
-        return np.exp(-dialect.dt_s / tau) if dialect.leak == "exponential" else 1.0 - dialect.dt_s / tau
+        h = dialect.tau_tick_s
+        return np.exp(-h / tau) if dialect.leak == "exponential" else 1.0 - h / tau
 
     unit = dialect.input_gain == "unit"
     based = isinstance(node, n.CubaLI | n.CubaLIF)
@@ -54,8 +72,8 @@ def rule_of(name: str, node: n.Node, size: int, drive: Real, dialect: Dialect, d
     if isinstance(node, n.Output):
         a, g, c = np.zeros(size), np.ones(size), drive
     elif isinstance(node, n.I | n.IF):
-        a = np.ones(size)
-        g = r * (1.0 if dialect.if_gain == "unit" else dialect.dt_s)
+        a = np.full(size, 1.0 if dialect.slow_leak_s is None else np.exp(-dialect.dt_s / dialect.slow_leak_s))
+        g = r * (1.0 if dialect.if_gain == "unit" else dialect.tau_tick_s)
         c = g * drive
     else:
         a = leak(parameter("tau_mem" if based else "tau"))
@@ -65,7 +83,7 @@ def rule_of(name: str, node: n.Node, size: int, drive: Real, dialect: Dialect, d
         if based:
             alpha = leak(parameter("tau_syn"))
             _check_stable(name, "tau_syn", alpha, dialect)
-            w = parameter("w_in", 1.0) * (1.0 if unit else 1.0 - alpha)
+            w = parameter("w_in", 1.0) * (1.0 if dialect.synapse_gain == "unit" else 1.0 - alpha)
             one, none = np.ones(size), np.zeros(size)
             used_old, used_new, kept_new = {
                 "decay_add": (alpha, one, one),
@@ -86,20 +104,25 @@ def rule_of(name: str, node: n.Node, size: int, drive: Real, dialect: Dialect, d
     if strict and not graded:
         compare = np.nextafter(compare, real(np.inf))
     floor = np.full(size, -np.inf)
-    if not graded and dialect.floor is not None:
-        floor = -threshold if dialect.floor == "-threshold" else np.full(size, float(dialect.floor))
+    if not graded and dialect.floor is not None and (dialect.floor != "-threshold of IF" or isinstance(node, n.IF)):
+        floor = -threshold if isinstance(dialect.floor, str) else np.full(size, float(dialect.floor))
         if (floor >= threshold).any():
             raise UnsupportedError(f"{name}: the floor {floor.max()} is not below the threshold {threshold.min()}")
     if dialect.multi_spike and not (threshold > 0).all():
         raise UnsupportedError(f"{name}: several spikes a tick need thresholds above 0, got {threshold.min()}")
     if based:
         kind = L.KIND_CURRENT
-    elif isinstance(node, n.I | n.IF) and not c.any() and not graded:
+    elif isinstance(node, n.I | n.IF) and not c.any() and not graded and (a == 1).all():
         kind = L.KIND_INTEGRATE
     else:
         kind = L.KIND_LEAK
     rows = np.zeros((L.COEFFICIENTS[kind], size))
-    rows[L.K_G], rows[L.K_CMP], rows[L.K_TH], rows[L.K_FLOOR] = g, compare, threshold, floor
+    step = threshold
+    if dialect.reset_at == "next_tick" and not graded:
+        if (a == 0).any():
+            raise UnsupportedError(f"{name}: a reset in the next tick needs a potential that lasts until then")
+        step = threshold / a  # a (v - threshold / a) = a v - threshold: the subtraction counts one tick late
+    rows[L.K_G], rows[L.K_CMP], rows[L.K_TH], rows[L.K_FLOOR] = g, compare, step, floor
     rows[L.K_RESET] = parameter("v_reset")
     if kind != L.KIND_INTEGRATE:
         rows[L.K_A], rows[L.K_C] = a, c
@@ -129,9 +152,9 @@ def rule_of(name: str, node: n.Node, size: int, drive: Real, dialect: Dialect, d
 def _check_stable(name: str, parameter: str, factor: Real, dialect: Dialect) -> None:
     """An Euler step over twice its time constant grows without bound."""
     if (np.abs(factor) > 1).any():
-        tau = dialect.dt_s / (1.0 - factor.min())
+        tau = dialect.tau_tick_s / (1.0 - factor.min())
         raise UnsupportedError(
-            f"{name}: {parameter} is {tau:.3g} s, an Euler step of {dialect.dt_s:.3g} s diverges above twice it"
+            f"{name}: {parameter} is {tau:.3g} s, an Euler step of {dialect.tau_tick_s:.3g} s diverges above twice it"
         )
 
 

@@ -1,8 +1,12 @@
 """NIR files: a lenient HDF5 reader of our own, and a writer that `nir` can read.
 
 Lenient where published files differ and only one reading is possible: `w_in`, `v_reset`, `input_type` may be missing,
-nested graphs are flattened (their nodes get dotted names), an inner edge end that names no node means the one node
-that no edge names. Each repair leaves a note in the graph. Everything else that is wrong is one `NirError`.
+an inner edge end that names no node means the one node that no edge names, an Input loses the batch its exporter left
+in. Each repair leaves a note in the graph. Everything else that is wrong is one `NirError`.
+
+Nested graphs are flattened: their nodes get dotted names, and what ends at a nested Input or begins at a nested Output
+goes on to whatever stands behind it. An edge may name a nested graph with one Input or one Output, or any node in it
+("G.in2"); a nested graph may have several of each.
 
 Metadata below `tectum` is stored as one JSON text, so that it survives whatever the other side makes of it.
 """
@@ -11,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,14 +23,17 @@ from typing import Any
 import h5py
 import numpy as np
 
+from nets import models as m
 from nets import nodes as n
 from nets.errors import GraphError, NirError
 from nets.graph import Edge, Graph
-from nets.shapes import neuron_shape
+from nets.shapes import neuron_shape, output_shape
 
 VERSION = "1.0.8"
 """The revision of the NIR layout that `write` follows."""
 MAX_NODES = 100_000
+MAX_BYTES = 1 << 32
+"""More than this in one parameter is a damaged file: reading it would take the machine down."""
 
 
 def read(path: Path | str) -> Graph:
@@ -53,17 +61,29 @@ def read(path: Path | str) -> Graph:
 
 
 def write(path: Path | str, graph: Graph) -> None:
-    """Store the graph so that `read` gives an equal one."""
+    """Store the graph so that `read` gives an equal one; warns where other readers will take a node for another."""
+    beyond = {name: node for name, node in graph.nodes.items() if isinstance(node, m.Model)}
+    if beyond:
+        warnings.warn(m.ExportWarning(needs_tectum(graph)), stacklevel=2)
     with h5py.File(os.fspath(path), "w") as file:
         file.create_dataset("version", data=VERSION, dtype=h5py.string_dtype())
         top = file.create_group("node")
         top.create_dataset("type", data="NIRGraph", dtype=h5py.string_dtype())
-        _write_metadata(top, graph.metadata)
+        flag = {m.FLAG: ", ".join(sorted({node.kind for node in beyond.values()}))} if beyond else {}
+        _write_metadata(top, {**graph.metadata, **flag})
         folder = top.create_group("nodes")
         for name, node in graph.nodes.items():
-            _write_node(folder.create_group(name.replace("/", "_")), node)
+            written = m.stored(beyond[name], graph.shapes[name]) if name in beyond else node
+            _write_node(folder.create_group(name.replace("/", "_")), written)
         edges = [[a.replace("/", "_").encode(), b.replace("/", "_").encode()] for a, b in graph.edges]
         top.create_dataset("edges", data=np.array(edges, dtype=object), dtype=h5py.string_dtype())
+
+
+def needs_tectum(graph: Graph) -> str:
+    """What other readers of the graph's file would take for something simpler, in words; empty where there is none."""
+    beyond = {name: node for name, node in graph.nodes.items() if isinstance(node, m.Model)}
+    told = [f"{name}: {node.kind} (others read {node.STORED_AS.__name__})" for name, node in sorted(beyond.items())]
+    return f"the graph needs tectum: {', '.join(told)}" if told else ""
 
 
 def _write_node(group: Any, node: n.Node) -> None:
@@ -95,6 +115,10 @@ class _Reader:
         self.path = path
         self.nodes: dict[str, n.Node] = {}
         self.notes: list[str] = []
+        self.relays: set[str] = set()
+        """Inputs and Outputs of nested graphs."""
+        self.entries: dict[str, list[str]] = {}
+        self.exits: dict[str, list[str]] = {}
 
     def graph(self, file: Any) -> Graph:
         if not isinstance(file.get("node"), h5py.Group):
@@ -103,8 +127,23 @@ class _Reader:
         kind = _text(top.get("type"))
         if kind != "NIRGraph":
             raise NirError(self.path, f"/node is of type {kind!r}, expected 'NIRGraph'")
-        edges = self.nested(top, "")
-        return Graph(self.nodes, edges, self.metadata(top, "/node"), self.notes)
+        edges = self.without_relays(self.nested(top, ""))
+        self.without_batch(edges)
+        metadata = {key: value for key, value in self.metadata(top, "/node").items() if key != m.FLAG}
+        return Graph(self.nodes, edges, metadata, self.notes)
+
+    def without_batch(self, edges: list[Edge]) -> None:
+        """Exporters store an Input with its batch and time: take away leading ones that no reader of it can accept."""
+        for name, node in self.nodes.items():
+            readers = [(b, self.nodes[b]) for a, b in edges if a == name and b in self.nodes]
+            if isinstance(node, n.Input) and not _accepted(readers, node.shape):
+                for k in range(1, len(node.shape)):
+                    if node.shape[k - 1] == 1 and _accepted(readers, node.shape[k:]):
+                        self.notes.append(f"{name}: shape {node.shape} is read as {node.shape[k:]}")
+                        self.nodes[name] = n.Input(node.shape[k:], metadata=node.metadata)
+                        break
+                    if node.shape[k - 1] != 1:
+                        break
 
     def nested(self, group: Any, prefix: str) -> list[Edge]:
         """Read the nodes of a (sub)graph; return its edges, with every subgraph inside replaced by its contents."""
@@ -112,38 +151,60 @@ class _Reader:
         if not isinstance(group.get("nodes"), h5py.Group) or not isinstance(group.get("edges"), h5py.Dataset):
             raise NirError(self.path, f"{where}: a graph needs the group 'nodes' and the list 'edges'")
         inner: list[Edge] = []
-        entries: dict[str, list[str]] = {}
-        exits: dict[str, list[str]] = {}
         names = list(group["nodes"])
-        edges = self.edges(group["edges"], where, names, prefix)
         for name in names:
             item = group["nodes"][name]
             if not isinstance(item, h5py.Group) or "type" not in item:
                 raise NirError(self.path, f"{where}: node {name!r} has no type")
             full = prefix + name
             if _text(item["type"]) == "NIRGraph":
-                found = self.nested(item, full + ".")
-                inputs = [k for k, v in self.nodes.items() if k.startswith(full + ".") and isinstance(v, n.Input)]
-                outputs = [k for k, v in self.nodes.items() if k.startswith(full + ".") and isinstance(v, n.Output)]
-                if len(inputs) != 1 or len(outputs) != 1:
-                    raise NirError(self.path, f"{full}: a nested graph needs one Input and one Output")
-                entries[full] = [b for a, b in found if a == inputs[0]]
-                exits[full] = [a for a, b in found if b == outputs[0]]
-                inner += [(a, b) for a, b in found if a != inputs[0] and b != outputs[0]]
-                del self.nodes[inputs[0]], self.nodes[outputs[0]]
+                before = set(self.nodes)
+                inner += self.nested(item, full + ".")
+                own = [k for k in self.nodes if k not in before and k not in self.relays]
+                self.entries[full] = [k for k in own if isinstance(self.nodes[k], n.Input)]
+                self.exits[full] = [k for k in own if isinstance(self.nodes[k], n.Output)]
+                self.relays.update(self.entries[full], self.exits[full])
+            elif full in self.nodes:
+                raise NirError(self.path, f"two nodes are called {full!r}")
             else:
                 self.nodes[full] = self.node(item, full)
                 if len(self.nodes) > MAX_NODES:
                     raise NirError(self.path, f"more than {MAX_NODES} nodes")
-        outer = [
-            (source, target)
+        edges = self.edges(group["edges"], where, names, prefix)
+        return inner + [
+            (self.port(prefix + a, self.exits, "Output"), self.port(prefix + b, self.entries, "Input"))
             for a, b in edges
-            for source in exits.get(prefix + a, [prefix + a])
-            for target in entries.get(prefix + b, [prefix + b])
         ]
-        return inner + list(dict.fromkeys(outer))
+
+    def port(self, end: str, ports: dict[str, list[str]], kind: str) -> str:
+        """The node that an edge end stands for."""
+        found = ports.get(end)
+        if found is None:
+            return end
+        if len(found) != 1:
+            which = ", ".join(found) or "none"
+            raise NirError(self.path, f"an edge names the graph {end!r}, which has {len(found)} {kind}s: {which}")
+        return found[0]
+
+    def without_relays(self, edges: list[Edge]) -> list[Edge]:
+        """Join what comes into each nested Input or Output to what goes on from there."""
+        for relay in sorted(self.relays):
+            sources = [a for a, b in edges if b == relay]
+            targets = [b for a, b in edges if a == relay]
+            if relay in targets:
+                raise NirError(self.path, f"{relay}: an edge leads from a port of a nested graph back to it")
+            rest = [edge for edge in edges if relay not in edge]
+            for joined in ((a, b) for a in sources for b in targets):
+                if joined in rest:
+                    raise NirError(self.path, f"edge {joined[0]} -> {joined[1]} exists twice, once through {relay}")
+                rest.append(joined)
+            edges = rest
+            del self.nodes[relay]
+        return edges
 
     def edges(self, dataset: Any, where: str, names: list[str], prefix: str) -> list[Edge]:
+        if dataset.size is not None and dataset.size > MAX_BYTES >> 6:
+            raise NirError(self.path, f"{where}: {dataset.size} ends of edges, expected at most {MAX_BYTES >> 6}")
         rows = dataset[()]
         if rows.size == 0:
             return []
@@ -153,8 +214,8 @@ class _Reader:
         if len(set(edges)) != len(edges):
             self.notes.append(f"{where}: edges stated twice are counted once")
             edges = list(dict.fromkeys(edges))
-        ends = {end for edge in edges for end in edge}
-        unknown, unused = sorted(ends - set(names)), sorted(set(names) - ends)
+        ends = {end for edge in edges for end in edge if prefix + end not in self.nodes}
+        unknown, unused = sorted(ends - set(names)), sorted(set(names) - {end for edge in edges for end in edge})
         if len(unknown) == 1 and len(unused) == 1:
             self.notes.append(f"{where}: edges name {unknown[0]!r}, which can only be the node {unused[0]!r}")
             edges = [(unused[0] if a in unknown else a, unused[0] if b in unknown else b) for a, b in edges]
@@ -178,7 +239,7 @@ class _Reader:
             elif parameter not in kind.OPTIONAL:
                 raise NirError(self.path, f"{name}: {label} without {parameter}")
         try:
-            node = kind(**given, metadata=self.metadata(group, name))
+            node = m.restored(kind(**given, metadata=self.metadata(group, name)))
         except GraphError as error:
             raise NirError(self.path, f"{name}: {error}") from error
         if isinstance(node, n.NEURONS):
@@ -188,6 +249,8 @@ class _Reader:
     def value(self, dataset: Any, where: str) -> Any:
         if not isinstance(dataset, h5py.Dataset):
             raise NirError(self.path, f"{where} is a group, expected a dataset")
+        if dataset.size is not None and dataset.size * dataset.dtype.itemsize > MAX_BYTES:
+            raise NirError(self.path, f"{where} claims {dataset.size} numbers, expected at most {MAX_BYTES} bytes")
         value = dataset[()]
         return value.decode("utf8", "replace") if isinstance(value, bytes) else value
 
@@ -208,6 +271,15 @@ class _Reader:
                         raise NirError(self.path, f"{where}: metadata 'tectum' is not JSON: {error}") from None
                 found[key] = value
         return found
+
+
+def _accepted(readers: list[tuple[str, n.Node]], shape: tuple[int, ...]) -> bool:
+    try:
+        for name, node in readers:
+            output_shape(name, node, shape)
+    except GraphError:
+        return False
+    return True
 
 
 def _text(value: Any) -> str:

@@ -235,6 +235,16 @@ class CubaLIF(Node):
     w_in: Any = 1.0
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SpikingModel(Node):
+    """A spiking layer beyond NIR: `nets.models`."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Pooling(Node):
+    """A pool with a state of its own, beyond NIR: `nets.models`."""
+
+
 NODES: dict[str, type[Node]] = {
     kind.__name__: kind
     for kind in (
@@ -242,9 +252,11 @@ NODES: dict[str, type[Node]] = {
         *(I, IF, LI, LIF, CubaLI, CubaLIF),
     )
 }
-SPIKING = (IF, LIF, CubaLIF)
+SPIKING = (IF, LIF, CubaLIF, SpikingModel)
 GRADED = (I, LI, CubaLI)
 NEURONS = (*SPIKING, *GRADED)
+UNITS = (*NEURONS, Pooling)
+"""What has state: linear paths begin and end there."""
 
 
 def pair(value: Any) -> tuple[int, int]:

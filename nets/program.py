@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nets import models as m
 from nets import nodes as n
 from nets.dialect import Dialect
 from nets.errors import UnsupportedError
@@ -17,8 +18,11 @@ from nets.graph import Graph
 from nets.kernels import layout as L
 from nets.linear import constant_drive
 from nets.lower import Layout, Stamps, layout_of, lower
+from nets.model_rules import model_rule
 from nets.neuron import Rule, rule_of
+from nets.thresholds import DEFAULT, Thresholds
 from nets.units import Path, Wiring, wire
+from nets.windows import lower_into_windows
 
 FIRST_PORT_EVENTS = 4096
 
@@ -46,6 +50,11 @@ class Unit:
     rule: Rule
     row: int
     report: int
+
+    @property
+    def inputs(self) -> int:
+        """Places of drive a neuron listens at."""
+        return 1 if self.rule.extra is None else self.rule.extra.inputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +117,9 @@ class _Builder:
         return at
 
 
-def compile_program(graph: Graph, dialect: Dialect, dtype: Any = np.float32) -> Program:
+def compile_program(
+    graph: Graph, dialect: Dialect, dtype: Any = np.float32, thresholds: Thresholds = DEFAULT
+) -> Program:
     """Compile, or say which node cannot be run."""
     kind = np.dtype(dtype)
     if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
@@ -124,7 +135,10 @@ def compile_program(graph: Graph, dialect: Dialect, dtype: Any = np.float32) -> 
     for k, unit in enumerate(units):
         pops[k, L.P_CONN0] = len(conns)
         for path in (p for p in wiring.paths if p.target == unit.name):
-            stamps = lower(graph, path.nodes, graph.shapes[path.source], unit.layout)
+            if isinstance(graph.nodes[unit.name], m.MaxPool2d):
+                stamps = lower_into_windows(graph, path.nodes, graph.shapes[path.source], unit.name, unit.layout)
+            else:
+                stamps = lower(graph, path.nodes, graph.shapes[path.source], unit.layout)
             conn, most, total = _connection(build, path, stamps, unit, by_name, inputs, graph)
             conns.append(conn)
             dense += total
@@ -141,6 +155,7 @@ def compile_program(graph: Graph, dialect: Dialect, dtype: Any = np.float32) -> 
         size, sites = int(row[L.P_N]), int(row[L.P_SITES])
         row[L.P_V] = real.take(size)
         row[L.P_I] = real.take(size) if unit.rule.kind == L.KIND_CURRENT else -1
+        row[L.P_U] = real.take(0 if unit.rule.extra is None else unit.rule.extra.initial.size)
         row[L.P_LAST], row[L.P_COUNT] = dyn.take(sites), dyn.take(1)
         row[L.P_LIST], row[L.P_MARK] = di.take(sites), marks.take(sites)
         row[L.P_DELAY] = dialect.recurrent_delay
@@ -152,11 +167,15 @@ def compile_program(graph: Graph, dialect: Dialect, dtype: Any = np.float32) -> 
                 dyn.take(slots),
             )
     hashed_real, hashed_dyn, hashed_di = real.used, dyn.used, di.used
-    for row in pops:
+    for row, unit in zip(pops, units, strict=True):
         size = int(row[L.P_N])
-        row[L.P_X], row[L.P_SPK_V] = real.take(size), real.take(size)
+        row[L.P_X], row[L.P_SPK_V] = real.take(size * unit.inputs), real.take(size)
         row[L.P_SPK_I], row[L.P_SPK_N] = di.take(size), dyn.take(1)
         row[L.P_FIRED] = di.take(int(row[L.P_SITES]))
+    merging = [
+        (di.take(size), real.take(size), real.take(size), marks.take(size))
+        for size in (math.prod(graph.shapes[name]) for name in inputs)
+    ]
 
     outs, worst = _outputs(graph, wiring, outputs, by_name, build, pops)
     header = np.zeros(L.H_SIZE, np.int64)
@@ -175,6 +194,7 @@ def compile_program(graph: Graph, dialect: Dialect, dtype: Any = np.float32) -> 
     header[L.H_COUNTERS] = dyn.take(L.N_SIZE)
     header[L.H_SPIKES] = dyn.take(sum(unit.report >= 0 for unit in units))
     header[L.H_WORST_OUT], header[L.H_DENSE] = worst, dense
+    header[L.H_EVERYWHERE] = round(256 * thresholds.everywhere)
 
     table = np.concatenate([header, pops.ravel(), np.array(conns, np.int64).ravel(), np.array(outs, np.int64).ravel()])
     weights = np.concatenate(build.weights).astype(kind)
@@ -186,9 +206,16 @@ def compile_program(graph: Graph, dialect: Dialect, dtype: Any = np.float32) -> 
         np.zeros(marks.used, np.uint8),
     )
     _fill_initial(state, header, pops, units, graph, inputs)
+    for k, (name, places) in enumerate(zip(inputs, merging, strict=True)):
+        port = int(header[L.H_PORT_AT]) + k * L.Q_SIZE
+        state.dyn[port + L.Q_SEEN], state.dyn[port + L.Q_SUM], state.dyn[port + L.Q_TOTAL] = places[:3]
+        state.dyn[port + L.Q_FLAG] = places[3]
+        size = math.prod(graph.shapes[name])
+        state.dyn[port + L.Q_MERGE] = thresholds.merged_events(size, port_synops[k])
     digest = hashlib.blake2b(digest_size=16)
     for array in (table, ints, weights):
         digest.update(array.dtype.str.encode() + array.tobytes())
+    digest.update(repr(thresholds).encode())
     for array in (table, ints, weights):
         array.flags.writeable = False
     return Program(
@@ -204,7 +231,10 @@ def _units(graph: Graph, dialect: Dialect, wiring: Wiring, real: type) -> tuple[
         node, shape = graph.nodes[name], graph.shapes[name]
         paths = [path.nodes for path in wiring.paths if path.target == name]
         layout = layout_of(graph, shape, paths)
-        rule = rule_of(name, node, math.prod(shape), constant_drive(graph, name), dialect, real)
+        make: Any = model_rule if isinstance(node, n.SpikingModel | n.Pooling) else rule_of
+        rule: Rule = make(name, node, math.prod(shape), constant_drive(graph, name), dialect, real)
+        if rule.extra is not None:
+            rule = replace(rule, extra=replace(rule.extra, initial=rule.extra.initial[:, layout.external]))
         rule = replace(rule, coefficients=rule.coefficients[:, layout.external], start=rule.start[layout.external])
         spiking = isinstance(node, n.SPIKING)
         units.append(Unit(name, shape, layout, rule, len(units), report if spiking else -1))
@@ -218,11 +248,16 @@ def _describe_unit(row: NDArray[np.int64], unit: Unit, build: _Builder) -> None:
     row[L.P_N], row[L.P_BLOCK], row[L.P_SITES] = size, unit.layout.block, size // unit.layout.block
     row[L.P_COEF] = build.put_weights(rule.coefficients)
     row[L.P_UNIFORM] = bool((rule.coefficients[L.K_A :] == rule.coefficients[L.K_A :, :1]).all())
+    row[L.P_SAME] = bool((rule.coefficients == rule.coefficients[:, :1]).all())
     row[L.P_SLEEP] = rule.sleep
     row[L.P_DECAYS] = rule.kind != L.KIND_INTEGRATE
     row[L.P_MULTI], row[L.P_STRICT], row[L.P_SUBTRACT] = rule.multi, rule.strict, rule.subtract
     row[L.P_EXT] = build.put_ints(unit.layout.external)
     row[L.P_REPORT] = unit.report
+    if (extra := rule.extra) is not None:
+        row[L.P_STEPS] = extra.steps
+        if extra.winners is not None:
+            row[L.P_WINNERS], row[L.P_INHIBIT] = extra.winners, build.put_weights(np.array([extra.inhibition]))
 
 
 def _connection(
@@ -235,11 +270,11 @@ def _connection(
     graph: Graph,
 ) -> tuple[list[int], int, int]:
     """Write one path's tables; return its row, the most synops of one event and the synops of all sources at once."""
-    size = math.prod(graph.shapes[path.source])
+    size, neurons = math.prod(graph.shapes[path.source]), len(unit.layout.external)
     source = stamps.source if path.source in inputs else by_name[path.source].layout.internal[stamps.source]
     order = np.lexsort((stamps.first, source))
     weight_at = build.put_weights(stamps.weights)
-    block = unit.layout.block
+    block = unit.layout.block * unit.inputs
     first, run, rows = stamps.first[order], stamps.run[order], stamps.rows[order]
     synops = run * rows
     table = np.stack(
@@ -265,6 +300,9 @@ def _connection(
     row[L.C_PTR], row[L.C_STAMP] = build.put_ints(pointer), build.put_ints(table)
     row[L.C_GAIN] = build.put_weights(stamps.gain[order])
     row[L.C_NSTRIDE], row[L.C_SSTRIDE] = stamps.neuron_stride, stamps.neuron_stride // block
+    whole = unit.inputs == 1 and len(order) == size and bool((each == 1).all() and (rows == 1).all())
+    row[L.C_WHOLE] = int(neurons) if whole and bool((first == 0).all() and (run == neurons).all()) else 0
+    row[L.C_REACH] = -(-16 * int((table[:, L.S_SITES] * rows).sum()) // max(size, 1))
     return row, int(per_source.max(initial=0)), int(synops.sum())
 
 
@@ -297,6 +335,8 @@ def _fill_initial(
     for row, unit in zip(pops, units, strict=True):
         size, sites = int(row[L.P_N]), int(row[L.P_SITES])
         state.real[row[L.P_V] : row[L.P_V] + size] = unit.rule.start
+        if (extra := unit.rule.extra) is not None:
+            state.real[row[L.P_U] : row[L.P_U] + extra.initial.size] = extra.initial.ravel()
         if unit.rule.kind != L.KIND_INTEGRATE or unit.rule.sleep == L.SLEEP_NEVER:
             # every site proves in its first tick that it may sleep
             state.dyn[row[L.P_COUNT]] = sites

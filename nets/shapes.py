@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from nets import models as m
 from nets import nodes as n
 from nets.errors import GraphError
 
@@ -20,6 +21,9 @@ def output_shape(name: str, node: n.Node, given: Shape) -> Shape:
         case n.Output() | n.Delay() | n.Threshold() | n.I() | n.IF() | n.LI() | n.LIF() | n.CubaLI() | n.CubaLIF():
             _check_parameters(name, node, given)
             return given
+        case n.SpikingModel():
+            _check_parameters(name, node, given)
+            return given
         case n.Linear() | n.Affine():
             return _matrix(name, node, given)
         case n.Scale():
@@ -28,7 +32,7 @@ def output_shape(name: str, node: n.Node, given: Shape) -> Shape:
             return given
         case n.Conv1d() | n.Conv2d():
             return _convolution(name, node, given)
-        case n.SumPool2d() | n.AvgPool2d():
+        case n.SumPool2d() | n.AvgPool2d() | m.MaxPool2d():
             return _pool(name, node, given)
         case n.Flatten():
             return _flatten(name, node, given)
@@ -115,7 +119,7 @@ def _convolution(name: str, node: n.Conv1d | n.Conv2d, given: Shape) -> Shape:
     return (c_out, out[1]) if expected == 2 else (c_out, out[0], out[1])
 
 
-def _pool(name: str, node: n.SumPool2d | n.AvgPool2d, given: Shape) -> Shape:
+def _pool(name: str, node: n.SumPool2d | n.AvgPool2d | m.MaxPool2d, given: Shape) -> Shape:
     kernel, stride, padding = n.pair(node.kernel_size), n.pair(node.stride), n.pair(node.padding)
     if len(given) != 3 or min(*kernel, *stride) < 1 or min(padding) < 0:
         raise GraphError(f"{name}: {node.kind} kernel {kernel}, stride {stride}, padding {padding} on {given}")

@@ -47,7 +47,7 @@ def wire(graph: Graph) -> Wiring:
             raise UnsupportedError(f"{name}: {node.kind} nodes are read and written, this engine does not run them yet")
     paths: list[Path] = []
     taps: list[Tap] = []
-    units = list(graph.of_kind(*n.NEURONS))
+    units = list(graph.of_kind(*n.UNITS))
     for name in units:
         paths += _paths_into(graph, name)
     for name in graph.of_kind(n.Output):
@@ -79,7 +79,7 @@ def _paths_into(graph: Graph, target: str) -> Iterator[Path]:
 
 
 def _relabels(graph: Graph, path: Path) -> bool:
-    return isinstance(graph.nodes[path.source], n.NEURONS) and all(
+    return isinstance(graph.nodes[path.source], n.UNITS) and all(
         isinstance(graph.nodes[name], n.Flatten) for name in path.nodes
     )
 

@@ -1,7 +1,8 @@
 """The command line. Translates arguments, decides nothing; the only place that reads the environment or exits.
 
 Exit status: 0 done; 1 it failed; 2 the configuration or the arguments are wrong; 3 the control process died and the
-actuators were made safe; 4 the same, but not confirmed; 5 a recording did not verify; 130 interrupted.
+actuators were made safe; 4 the same, but not confirmed; 5 a recording did not verify; 6 a recording verified as far as
+it goes; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ COMMANDS = {
     "run": "start a robot: sensors, network, actuators, and the page that shows them",
     "check": "print the wiring of a robot file and its stop times; opens no device",
     "replay": "play a recording through the network again; --verify says whether it is the same run",
-    "record": "start, stop or list recordings of the robot that runs, or run a robot and record it",
+    "record": "start, stop or list recordings of the robot that runs",
     "info": "describe a recording, an event file, a folder of images or a .nir network",
     "top": "watch the robot that runs, in the terminal",
     "estop": "stop the robot that runs, latched, and say whether read-back confirms it",
     "release": "release a latched e-stop",
     "health": "ask a running robot whether it is well (for container health checks)",
-    "bench": "measure: latency, bus",
+    "bench": "measure: latency, bus, accuracy, engine",
     "keys": "create, list and revoke API keys",
     "doctor": "look at clock, permissions, devices, broker, kernel cache; say what to mend",
 }
@@ -33,7 +34,7 @@ A robot is one TOML file; see deploy/*.toml for examples and README.md for one o
 Values can be overridden by environment variables: TECTUM__HTTP__PORT=9000 sets `port` of table [http].
 
 exit status: 0 done, 1 failed, 2 wrong configuration or arguments, 3 the control process died and the actuators were
-made safe, 4 the same but not confirmed, 5 a recording did not verify, 130 interrupted
+made safe, 4 the same but not confirmed, 5 a recording did not verify, 6 it verified as far as it goes, 130 interrupted
 """
 
 
@@ -71,6 +72,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from nets.errors import NetsError
     from runtime.core.errors import ConfigError, TectumError
 
     try:
@@ -82,11 +84,11 @@ def _run(args: argparse.Namespace) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
-    except (TectumError, OSError) as error:
+    except (TectumError, NetsError, OSError) as error:
         if args.traceback:
             raise
         print(f"tectum {args.command}: {error}", file=sys.stderr)
-        return 2 if isinstance(error, ConfigError) else 1
+        return 2 if isinstance(error, ConfigError | NetsError) else 1
 
 
 def _module(name: str) -> Any:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from runtime.bus import Bus, Lane
 from runtime.core.clock import SECOND, Clock
-from runtime.core.errors import DeviceError, StoppedError
+from runtime.core.errors import DeviceError
 from runtime.core.packet import Packet, one_event
 from runtime.core.roles import Actuator, LiveActuator
 from runtime.journal import Call, Journal
@@ -61,8 +61,9 @@ class Actuation:
         self._on_applied = on_applied
         self._lease_until = 0
         self._state_seq = 0
-        self._slot: tuple[Packet, int] | None = None
-        self._wake = asyncio.Event()
+        self._waiting: tuple[Packet, int] | None = None
+        """The newest set-point and its cause, while the device is away; too old by its return, the device drops it."""
+        self._broken: asyncio.Future[None] | None = None
         self._live: LiveActuator | None = None
         command, *states = adapter.describe()
         self._command = bus.declare(command, adapter.name, Lane.STATE)
@@ -104,39 +105,25 @@ class Actuation:
         self._call(Call(self.name, self._clock.now(), "expire"), 0)
 
     async def run(self) -> None:
-        """Hold the device and apply the newest set-point until cancelled."""
+        """Hold the device until cancelled; raises what the device raised, and may be run again."""
         async with self.adapter.open(self._clock) as live:
+            self._broken = asyncio.get_running_loop().create_future()
             self._live = live
             self.fault = ""
-            if self.limiter.mode == "stopped":
-                self._send(self.limiter.safe_value, 0)
+            self._begin()
+            if self._waiting is not None:
+                self._apply(*self._waiting)
             try:
-                while True:
-                    await self._wake.wait()
-                    self._wake.clear()
-                    if self._slot is None:
-                        continue
-                    packet, arrived = self._slot
-                    self._slot = None
-                    packet.seq = self.applied_count
-                    applied = await live.apply(packet)
-                    self.applied_count += 1
-                    self._bus.offer(packet)
-                    self._on_applied(
-                        self.name, arrived, float(packet.data["value"][0]), float(applied.data["value"][0])
-                    )
-            except OSError as error:
-                self.fault = f"{type(error).__name__}: {error}"
-                raise
+                await self._broken
             finally:
                 self._live = None
 
-    async def read(self) -> Measured | None:
+    def read(self) -> Measured | None:
         """Measure and publish the read-back; None where the device is away."""
         if self._live is None:
             return None
         try:
-            packet = await self._live.read()
+            packet = self._live.read()
         except DeviceError as error:
             self.fault = str(error)
             return None
@@ -150,22 +137,38 @@ class Actuation:
             self._state_seq += 1
         return self.measured
 
+    def _begin(self) -> None:
+        """Let the set-point start where the device stands, not where it is assumed."""
+        measured = self.read()
+        if measured is not None and self.limiter.mode != "stopped":
+            self._call(Call(self.name, self._clock.now(), "begin", measured.position), 0)
+
     def _call(self, call: Call, arrived: int) -> Limited | None:
         limited = self._journal.call(self.limiter, call)
         if limited is not None:
             self._send(limited.applied, arrived, call.ttl_s or self.adapter.ttl_s)
         return limited
 
-    def _send(self, value: float, arrived: int, ttl_s: float | None = None) -> None:
-        now = self._clock.now()
-        packet = one_event(self._command, now, (value, self.adapter.ttl_s if ttl_s is None else ttl_s))
-        if self._slot is not None and self._slot[1] and not arrived:
-            arrived = self._slot[1]  # a slew step must not hide the latency of the command it overtakes
-        self._slot = (packet, arrived)
-        self._wake.set()
+    def _send(self, value: float, arrived: int, ttl_s: float) -> None:
+        """Hand the set-point over at once: between a decision and its actuator stands no queue and no other task."""
+        packet = one_event(self._command, self._clock.now(), (value, ttl_s), self.applied_count)
+        if self._live is None:
+            self._waiting = (packet, arrived)
+        else:
+            self._apply(packet, arrived)
 
-
-def refuse_when_stopped(actuation: Actuation) -> None:
-    """Raise StoppedError with the reason."""
-    if actuation.limiter.mode == "stopped":
-        raise StoppedError(f"{actuation.name}: stopped: {actuation.limiter.reason}")
+    def _apply(self, packet: Packet, arrived: int) -> None:
+        assert self._live is not None
+        self._waiting = None
+        try:
+            applied = self._live.apply(packet)
+        except OSError as error:
+            self.fault = f"{type(error).__name__}: {error}"
+            if self._broken is not None and not self._broken.done():
+                self._broken.set_exception(error)
+            return
+        packet.seq = self.applied_count
+        self.applied_count += 1
+        value = float(applied.data["value"][-1]) if len(applied) else float("nan")
+        self._on_applied(self.name, arrived, float(packet.data["value"][0]), value)
+        self._bus.offer(packet)

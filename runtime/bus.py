@@ -287,6 +287,10 @@ class Subscription:
             self._space.set()
         return batch
 
+    def peek(self) -> list[Delivery]:
+        """What waits, left where it is."""
+        return [delivery for ring in self._rings.values() for delivery in ring.packets]
+
     def close(self) -> None:
         """Whoever waits gets an empty list."""
         self._closed = True

@@ -22,6 +22,7 @@ from runtime.core.topic import NAME
 from runtime.links.mqtt_config import MqttConfig
 from runtime.registry import Role, adapter
 
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -94,6 +95,15 @@ class HttpConfig(_Table):
     """File of API keys (`tectum keys`); any address but loopback needs it."""
     allowed_hosts: tuple[str, ...] = ()
 
+    @model_validator(mode="after")
+    def _keyed(self) -> HttpConfig:
+        if self.keys is None and self.host not in LOOPBACK:
+            raise ValueError(
+                f"host {self.host!r} is not loopback, so it needs `keys`: make them with `tectum keys create`, or use "
+                f"{LOOPBACK[0]!r}"
+            )
+        return self
+
 
 class RecordingConfig(_Table):
     """Recordings."""
@@ -101,7 +111,6 @@ class RecordingConfig(_Table):
     folder: Path = Path("recordings")
     auto: bool = False
     """Begin recording at start."""
-    topics: tuple[str, ...] = ("*",)
     queue_bytes: Annotated[int, Field(ge=1 << 16)] = 64 << 20
 
 
@@ -141,7 +150,7 @@ class Robot(_Table):
             if output.unit is not None and output.unit != unit:
                 raise ValueError(f"outputs[{i}].unit: {output.unit!r}, but actuator {output.to!r} takes {unit!r}")
         for i, rule in enumerate(self.on):
-            if rule.topic not in topics:
+            if rule.topic not in topics and not self._remote(rule.topic):
                 raise ValueError(f"on[{i}].topic: no sensor publishes {_hinted(rule.topic, topics)}")
         if self.network is None and (self.inputs or self.outputs or self.on):
             raise ValueError("inputs, outputs and on need a [network]")
@@ -238,7 +247,7 @@ def _adapter(role: Role, name: str, fields: Any, folder: Path, where: str) -> An
     try:
         cls = adapter(role, str(fields["kind"]))
     except ConfigError as error:
-        raise ConfigError(f"{where}: {place}: {error}") from None
+        raise ConfigError(f"{where}: {place}: {str(error).removeprefix(role + ': ')}") from None
     try:
         built = cls.model_validate({"name": name, **_resolve(cls, fields, folder)})
     except ValidationError as error:

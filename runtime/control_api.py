@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import numpy as np
+
 from runtime.links.local import Refusal
 from runtime.recorder import SLUG
 from runtime.service import Service
@@ -31,6 +33,7 @@ class ControlApi:
             "sensors.restart": self._sensor_restart,
             "stop": self._stop,
             "ping": self._ping,
+            "latency.take": self._latency_take,
         }
 
     async def handle(self, method: str, params: dict[str, Any]) -> Any:
@@ -40,6 +43,10 @@ class ControlApi:
 
     async def _ping(self, params: dict[str, Any]) -> Any:
         return {"t": self._service.clock.now()}
+
+    async def _latency_take(self, params: dict[str, Any]) -> Any:
+        """Every latency since the last asking as int64 ns; the first asking only begins to keep them."""
+        return {"ns": np.array(self._service.latencies.take(), "<i8").tobytes()}
 
     async def _network_state(self, params: dict[str, Any]) -> Any:
         stage = self._stage()

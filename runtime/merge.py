@@ -48,6 +48,9 @@ class Merge(Protocol):
 
     def push(self, deliveries: Sequence[Delivery], now: int) -> list[Step]: ...
 
+    def waiting(self) -> list[Delivery]:
+        """Packets held back, or taken in part."""
+
     def poll(self, now: int) -> list[Step]:
         """Steps that became possible by the mere passing of time."""
 
@@ -70,6 +73,9 @@ class EagerMerge:
             if until is not None or len(packet):
                 steps.append(Step(packet, 0, len(packet), arrived, until))
         return steps
+
+    def waiting(self) -> list[Delivery]:
+        return []
 
     def poll(self, now: int) -> list[Step]:
         return []
@@ -103,6 +109,9 @@ class OrderedMerge:
             if len(packet):
                 queue.waiting.append((packet, 0, arrived))
         return self.poll(now)
+
+    def waiting(self) -> list[Delivery]:
+        return [Delivery(arrived, packet) for q in self._queues.values() for packet, _, arrived in q.waiting]
 
     def poll(self, now: int) -> list[Step]:
         live = [q for q in self._queues.values() if now - q.heard < self._lateness]

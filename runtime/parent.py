@@ -34,9 +34,11 @@ from runtime.links.local import LocalClient, LocalServer
 from runtime.notify import notify
 from runtime.places import Places
 from runtime.ports import require_free
+from runtime.starvation import run_delays, starved_ns
 from runtime.supervisor import Backoff, Supervised, supervise
 
 STALL_S = 0.2
+STARVED_S = 1.0
 LOOK_NS = 20_000_000
 STOP_S = 4.0
 CONFIRM_S = 1.0
@@ -106,7 +108,7 @@ class Parent:
             async with LocalServer(places.parent, self._handle):
                 try:
                     await self._start_devices()
-                    return await self._run_control()
+                    return EXIT_OK if self._stop.is_set() else await self._run_control()
                 finally:
                     async with self._estops:
                         pass  # whoever asked for an e-stop gets the answer
@@ -121,7 +123,7 @@ class Parent:
         beat = Beat(self._options.places.beat, create=True)
         control = await self._start_control()
         tasks: list[asyncio.Task[Any]] = [
-            asyncio.create_task(self._watch(beat), name="watch"),
+            asyncio.create_task(self._watch(beat, control.pid), name="watch"),
             asyncio.create_task(self._stop.wait(), name="stop"),
             asyncio.create_task(control.wait(), name="control"),
         ]
@@ -149,9 +151,12 @@ class Parent:
                 await control.wait()
         except TimeoutError:
             self._killed_because = f"did not stop within {STOP_S:g} s and was killed"
-        began = self._ready.is_set()
-        if control.returncode == 0 or (control.returncode == -signal.SIGTERM and not began):
+        if control.returncode == 0:
             self._tell("Stopped")
+            return EXIT_OK
+        # A control process that had not begun may have got the signal itself, before it had a handler or a session.
+        if control.returncode is not None and not self._ready.is_set() and (await self._make_safe())[0]:
+            self._tell("Stopped before it began")
             return EXIT_OK
         return await self._rescue(control)
 
@@ -197,9 +202,14 @@ class Parent:
         """Simulated devices move in runtime seconds; on a slow clock those are long."""
         return min(self._options.speed, 1.0)
 
-    async def _watch(self, beat: Beat) -> None:
-        """Return when control stalls. A turn of our own that came late proves the machine busy, not control stalled."""
-        last = disarmed = notified = self._clock.now()
+    async def _watch(self, beat: Beat, pid: int) -> None:
+        """Return when control stalls.
+
+        Time for which the machine did not let control run is no stall, up to `STARVED_S`: past that the actuators are
+        better off in their safe state whoever is at fault.
+        """
+        last = disarmed = notified = looked = self._clock.now()
+        delays = run_delays(pid)
         while True:
             await self._clock.sleep_until(last + LOOK_NS)
             now = self._clock.now()
@@ -215,9 +225,15 @@ class Parent:
             if not self._ready.is_set():
                 self._ready.set()
                 notify(self._notify, "READY=1")
-            if own_delay < LOOK_NS * 2 and age > STALL_S:
-                self._killed_because = f"stalled for over {STALL_S:g} s and was killed"
-                return
+            if age < 2 * LOOK_NS / SECOND:
+                if now - looked > SECOND // 10:
+                    looked, delays = now, run_delays(pid)
+            elif own_delay < LOOK_NS * 2 and age > STALL_S:
+                stalled = age - starved_ns(delays, run_delays(pid)) / SECOND
+                if stalled > STALL_S or age > STARVED_S:
+                    why = f"stalled for over {STALL_S:g} s" if stalled > STALL_S else "was not let run by the machine"
+                    self._killed_because = f"{why} and was killed"
+                    return
             if now - notified > SECOND // 2:
                 notified = now
                 notify(self._notify, "WATCHDOG=1")
@@ -228,7 +244,7 @@ class Parent:
             await self._spawn(f"device {name}", argv)
         for name, path in self._devices.items():
             until = self._clock.now() + 10 * SECOND
-            while not path.exists():
+            while not path.exists() and not self._stop.is_set():
                 process = self._processes[f"device {name}"]
                 if process.returncode is not None or self._clock.now() > until:
                     raise LinkError(f"the device process of actuator {name!r} did not start")
@@ -263,10 +279,10 @@ class Parent:
         except LinkError as error:
             self._tell_rarely(f"No HTTP yet, trying again (control is not affected): {error}")
             raise
-        process = self._processes.pop("standby", None)
+        process = self._processes.get("standby")
         if process is None or process.returncode is not None:
             process = await self._spawn_standby()
-        self._processes["gateway"] = process
+        self._processes["gateway"] = self._processes.pop("standby")
         assert process.stdin is not None
         process.stdin.write(GO)
         warm = asyncio.create_task(self._warm_standby(), name="standby")
@@ -285,7 +301,7 @@ class Parent:
         """Have the next gateway ready, begun when the robot is up: importing costs a second of processor."""
         await self._ready.wait()
         await self._clock.sleep_until(self._clock.now() + int(STANDBY_AFTER_S * SECOND))
-        self._processes["standby"] = await self._spawn_standby()
+        await self._spawn_standby()
 
     async def _spawn_standby(self) -> asyncio.subprocess.Process:
         http = self._robot.http

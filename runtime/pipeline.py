@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from nets.decode import Decision, Decoder, make_decoder
 from nets.encode import Encoder, make_encoder
 from nets.engine import Engine, Spikes
+from nets.errors import NetsError
 from nets.load import load
-from runtime.config import Robot
+from runtime.config import NetworkConfig, Robot
 from runtime.core.clock import SECOND
 from runtime.core.errors import ConfigError, RecordingError
 from runtime.core.packet import Packet
@@ -120,6 +121,8 @@ class Pipeline:
         self._window_ns = window_ns
         self._window = 0
         self._t0 = t0
+        self.digests = False
+        """Whether windows are digested: only while somebody records."""
         self._inputs_hash = blake2b(digest_size=8)
         self._outputs_hash = blake2b(digest_size=8)
         self._now = t0
@@ -194,16 +197,18 @@ class Pipeline:
             raise RecordingError(f"not a snapshot of this pipeline: {error}") from error
 
     def restart_digests(self) -> None:
-        """Begin the open window's digests anew: a recording begins here."""
+        """Digest from here on, the open window anew: a recording begins."""
+        self.digests = True
         self._inputs_hash = blake2b(digest_size=8)
         self._outputs_hash = blake2b(digest_size=8)
 
     def _take(self, packet: Packet, lo: int, hi: int, arrived: int, outcome: Outcome) -> int:
         name = packet.topic.name
         t, data = packet.t[lo:hi], packet.data[lo:hi]
-        self._inputs_hash.update(name.encode())
-        self._inputs_hash.update(np.ascontiguousarray(t).view(np.uint8).data)
-        self._inputs_hash.update(np.ascontiguousarray(data).tobytes())
+        if self.digests:
+            self._inputs_hash.update(name.encode())
+            self._inputs_hash.update(t.tobytes())
+            self._inputs_hash.update(data.tobytes())
         late = 0
         for entry in self.inputs.get(name, ()):
             late += self._feed(entry.port, entry.encoder, t, data)
@@ -233,12 +238,10 @@ class Pipeline:
         end = self._t0 + (self._window + 1) * self._window_ns
         while end <= until:
             self._decode(end, arrived, outcome)
-            outcome.rows.append(
-                WindowRow(
-                    self._window, end, self._inputs_hash.digest(), self.engine.hash(), self._outputs_hash.digest()
-                )
-            )
-            self.restart_digests()
+            if self.digests:
+                inputs, outputs = self._inputs_hash.digest(), self._outputs_hash.digest()
+                outcome.rows.append(WindowRow(self._window, end, inputs, self.engine.hash(), outputs))
+                self.restart_digests()
             self._window += 1
             end += self._window_ns
         if until > self._now:
@@ -255,10 +258,20 @@ class Pipeline:
                 mine = spikes.port == output.port
                 t, index, weight = t[mine], index[mine], weight[mine]
             for decision in output.decoder.advance(t, index, weight, until):
-                label = -1 if decision.label is None else decision.label
-                value = math.nan if decision.value is None else decision.value
-                self._outputs_hash.update(struct.pack("<iqdi", number, decision.t, value, label))
+                if self.digests:
+                    label = -1 if decision.label is None else decision.label
+                    value = math.nan if decision.value is None else decision.value
+                    self._outputs_hash.update(struct.pack("<iqdi", number, decision.t, value, label))
                 outcome.decided.append(Decided(number, decision, arrived))
+
+
+def load_engine(config: NetworkConfig) -> Engine:
+    """The engine of a robot's network. Raises ConfigError naming the file and what it is missing."""
+    given = dict(config.dialect) | ({} if config.dt_s is None else {"dt_s": config.dt_s})
+    try:
+        return load(config.file, given, dtype=config.dtype)
+    except (NetsError, OSError) as error:
+        raise ConfigError(f"network.file: {config.file}: {error}") from error
 
 
 def build_pipeline(robot: Robot, topics: Mapping[str, Topic], t0: int, engine: Engine | None = None) -> Pipeline:
@@ -266,8 +279,7 @@ def build_pipeline(robot: Robot, topics: Mapping[str, Topic], t0: int, engine: E
     config = robot.network
     assert config is not None
     if engine is None:
-        given = dict(config.dialect) | ({} if config.dt_s is None else {"dt_s": config.dt_s})
-        engine = load(config.file, given, dtype=config.dtype)
+        engine = load_engine(config)
     inputs = []
     for i, entry in enumerate(robot.inputs):
         if entry.port not in engine.inputs:

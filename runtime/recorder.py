@@ -7,11 +7,11 @@ and read-back, and the journal from its first row on, which begins with a snapsh
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from runtime.bus import Bus
+from runtime.bus import Bus, Delivery
 from runtime.core.clock import Clock
 from runtime.core.errors import RecordingError
 from runtime.core.packet import Packet
@@ -48,8 +48,8 @@ class Recorder:
     def active(self) -> bool:
         return self._writer is not None
 
-    def start(self, name: str | None, path: Path | None = None) -> Path:
-        """Begin; packets from now on are recorded. Raises RecordingError for a bad or taken name."""
+    def start(self, name: str | None, path: Path | None = None, waiting: Sequence[Delivery] = ()) -> Path:
+        """Begin; `waiting` and the packets from now on are recorded. Raises RecordingError for a bad or taken name."""
         if self._writer is not None:
             raise RecordingError(f"recording {self.name!r} is already running: stop it first")
         if path is None:
@@ -69,6 +69,8 @@ class Recorder:
         def tap(arrived: int, packet: Packet) -> None:
             writer.packet(arrived, packet)
 
+        for arrived, packet in waiting:
+            writer.packet(arrived, packet)
         self._untap = self._bus.tap(tap)
         return path
 

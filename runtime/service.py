@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -35,6 +36,8 @@ from runtime.stage import Stage
 from runtime.supervisor import Supervised, supervise
 
 log = logging.getLogger("tectum")
+
+KEEP = 100_000
 
 
 @dataclass(slots=True)
@@ -69,14 +72,18 @@ class Latencies:
     def __init__(self, size: int = 4096) -> None:
         self._ring = np.zeros(size, np.int64)
         self.count = 0
-        self.keep: list[int] | None = None
-        """Set to a list to keep every latency (benchmarks)."""
+        self._kept: deque[int] | None = None
 
     def add(self, latency: int) -> None:
         self._ring[self.count % len(self._ring)] = latency
         self.count += 1
-        if self.keep is not None:
-            self.keep.append(latency)
+        if self._kept is not None:
+            self._kept.append(latency)
+
+    def take(self) -> list[int]:
+        """Every latency since the last taking, the newest KEEP of them; the first taking only begins to keep them."""
+        kept, self._kept = self._kept, deque(maxlen=KEEP)
+        return list(kept or ())
 
     def summary(self) -> dict[str, float | int | None]:
         n = min(self.count, len(self._ring))
@@ -116,7 +123,10 @@ class Service:
         self.sensors: dict[str, tuple[Sensor, Supervised]] = {}
         self.health: dict[str, TopicHealth] = {}
         self._beat = beat
+        self.failure = ""
+        """What failed in a way that ended the run; empty while nothing did."""
         self._stop = asyncio.Event()
+        self._closing_at: int | None = None
         self._changed = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         for name, sensor in robot.sensors.items():
@@ -190,6 +200,7 @@ class Service:
             await asyncio.shield(self._close())
 
     async def _close(self) -> None:
+        self._closing_at = self.clock.now()  # nobody commands any more: the next decision would undo it
         for actuation in self.actuations.values():
             actuation.make_safe("shutting down")
         longest = max((a.stop_time_s for a in self.actuations.values()), default=0.0)
@@ -202,9 +213,12 @@ class Service:
         await self.stop_recording()
 
     def _at_rest(self, actuation: Actuation) -> bool:
-        limiter = actuation.limiter
-        arrived = limiter.applied == limiter.safe_value
-        return arrived and (actuation.fault != "" or actuation.measured is None or actuation.measured.safe)
+        limiter, measured = actuation.limiter, actuation.measured
+        if limiter.applied != limiter.safe_value:
+            return False
+        if actuation.fault or measured is None:
+            return True
+        return measured.safe and measured.t >= (self._closing_at or 0)
 
     def _spawn(self, name: str, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
@@ -215,6 +229,7 @@ class Service:
     def _finished(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
             log.critical("%s failed: stopping", task.get_name(), exc_info=task.exception())
+            self.failure = self.failure or f"{task.get_name()}: {task.exception()!r}"
             self._stop.set()
 
     async def _cancel(self, prefix: str) -> None:
@@ -267,8 +282,6 @@ class Service:
             observe(outcome)
         for decided in outcome.decided:
             self._decided(decided)
-        if self.live.running and self.stage is not None:
-            self._show_spikes(self.stage.pipeline)
 
     def _decided(self, decided: Decided) -> None:
         state = self.outputs[decided.output]
@@ -284,15 +297,19 @@ class Service:
             self.live.on_decision(state.to, decision.t, state.scores, decision.value)
         actuation = self.actuations[state.to]
         state.stale = self._stale(decided.output)
-        if state.stale or decision.value is None or actuation.limiter.mode == "stopped":
+        if state.stale or decision.value is None or self._closing_at is not None or actuation.limiter.mode == "stopped":
             state.withheld += bool(state.stale)
             return
         with contextlib.suppress(PacketError):  # refused and counted by the limiter: a decoder gave what is not finite
             actuation.command(decision.value, NETWORK, decided.arrived)
 
-    def _show_spikes(self, pipeline: Pipeline) -> None:
-        t, population, index, count = pipeline.engine.watched()
-        for number, layer in enumerate(pipeline.engine.populations):
+    def show_spikes(self) -> None:
+        """Hand the page the spikes since last time, once a frame; those of a call in flight wait for the next one."""
+        if self.stage is None or self.stage.lock.locked():
+            return
+        engine = self.stage.pipeline.engine
+        t, population, index, count = engine.watched()
+        for number, layer in enumerate(engine.populations):
             mine = population == number
             if mine.any():
                 self.live.on_spikes(t[mine], layer.name, index[mine], count[mine])
@@ -317,7 +334,7 @@ class Service:
                     self.actuations[state.to].make_safe(f"{state.stale} is silent")
             for actuation in self.actuations.values():
                 actuation.tick()
-                await self._read(actuation)
+                self._read(actuation)
             if self.estop.latched and not self.estop.confirmed:
                 self.estop.confirmed = self._confirmed()
                 if self.estop.confirmed:
@@ -328,8 +345,8 @@ class Service:
             due = max(due + period, now - 10 * period)
             await self.clock.sleep_until(due)
 
-    async def _read(self, actuation: Actuation) -> None:
-        measured = await actuation.read()
+    def _read(self, actuation: Actuation) -> None:
+        measured = actuation.read()
         if measured is not None and self.live.running:
             self.live.on_state(
                 actuation.name, measured.t, measured.position, measured.velocity, measured.safe, measured.fault
@@ -362,7 +379,11 @@ class Service:
         self._stop_all(reason)
         wall = self.clock.now() + self.clock.wall_offset_ns
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, self.latch.latch, reason, source, wall)
+        try:
+            await loop.run_in_executor(None, self.latch.latch, reason, source, wall)
+        except OSError as error:  # a full disk must not keep the caller from hearing that the robot has stopped
+            log.critical("the e-stop latch cannot be written: %s", error)
+            self.estop.reason = f"{reason} (NOT durable: {error})"
         deadline = self.clock.now() + int(timeout_s * SECOND)
         while not self.estop.confirmed and self.clock.now() < deadline:
             await self.clock.sleep_until(self.clock.now() + int(self.robot.check_s * SECOND))
@@ -384,6 +405,8 @@ class Service:
         """
         if name not in self.actuations:
             raise LookupError(f"there is no actuator {name!r} (there are {', '.join(self.actuations) or 'none'})")
+        if self._closing_at is not None:
+            raise StoppedError(f"{name}: the robot is shutting down")
         limited = self.actuations[name].command(value, source, 0, ttl_s)
         if limited is None:
             raise StoppedError(f"{name}: another source holds the lease")
@@ -412,7 +435,8 @@ class Service:
         return made
 
     def _begin_recording(self, name: str | None, path: Path | None, snapshot: bytes | None) -> Path:
-        made = self.recorder.start(name, path)
+        waiting = [] if self.stage is None else self.stage.waiting()
+        made = self.recorder.start(name, path, waiting)
         self.journal.record(self.recorder.rows)
         window = 0 if self.stage is None else self.stage.pipeline.window
         limiters = {name: list(a.limiter.state()) for name, a in self.actuations.items()}
@@ -422,6 +446,8 @@ class Service:
     async def stop_recording(self) -> None:
         """End it; returns when the file is whole on disk. Does nothing where none runs."""
         self.journal.record(None)
+        if self.stage is not None:
+            self.stage.pipeline.digests = False
         writer = self.recorder.detach()
         if writer is not None:
             await asyncio.get_running_loop().run_in_executor(None, writer.close)

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from runtime.bus import Bus
+from runtime.bus import Bus, Delivery
 from runtime.config import NetworkConfig
 from runtime.core.clock import SECOND, Clock, stopwatch_ns
 from runtime.journal import Journal
@@ -40,6 +40,7 @@ class Stage:
         self._clock = clock
         self._journal = journal
         self._act = act
+        self._batch: list[Delivery] = []
         self.lock = asyncio.Lock()
         """Held by whoever touches the pipeline."""
         resets = [Source(topic, drives_time=False) for topic in sorted(pipeline.resets)]
@@ -58,9 +59,10 @@ class Stage:
         loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(1, thread_name_prefix="network") as thread:
             while True:
-                deliveries = await self.subscription.get()
+                self._batch = await self.subscription.get()
                 async with self.lock:
-                    steps = self.merge.push(deliveries, self._clock.now())
+                    steps = self.merge.push(self._batch, self._clock.now())
+                    self._batch = []
                     if not steps:
                         continue
                     if sum(step.hi - step.lo for step in steps) <= self._config.inline_events:
@@ -70,6 +72,10 @@ class Stage:
                         self.thread_calls += 1
                         outcome = await asyncio.shield(loop.run_in_executor(thread, self._call, steps))
                     self._finish(outcome)
+
+    def waiting(self) -> list[Delivery]:
+        """What has arrived and was not taken yet, or not wholly: a recording that begins here must hold it."""
+        return [*self.merge.waiting(), *self._batch, *self.subscription.peek()]
 
     def poll(self) -> None:
         """Let the merge notice that time has passed; does nothing while a call is in flight."""

@@ -11,12 +11,11 @@ from __future__ import annotations
 from typing import Any
 
 from nets.describe import warnings
-from nets.load import load
 from runtime.config import Robot
 from runtime.core.clock import MonotonicClock
 from runtime.core.topic import Topic
 from runtime.limiter import Limiter
-from runtime.pipeline import build_pipeline
+from runtime.pipeline import build_pipeline, load_engine
 
 
 def wiring(robot: Robot) -> dict[str, Any]:
@@ -26,6 +25,8 @@ def wiring(robot: Robot) -> dict[str, Any]:
         topics |= {topic.name: (topic, name) for topic in sensor.describe()}
     for name, actuator in robot.actuators.items():
         topics |= {topic.name: (topic, name) for topic in actuator.describe()}
+    for remote in () if robot.mqtt is None else robot.mqtt.subscribe:
+        topics[remote.name] = (remote.describe(), f"mqtt:{remote.robot}")
     network, surprises = _network(robot, {name: topic for name, (topic, _) in topics.items()})
     return {
         "robot": robot.robot,
@@ -89,8 +90,7 @@ def _network(robot: Robot, topics: dict[str, Topic]) -> tuple[dict[str, Any] | N
     config = robot.network
     if config is None:
         return None, []
-    given = dict(config.dialect) | ({} if config.dt_s is None else {"dt_s": config.dt_s})
-    engine = load(config.file, given, dtype=config.dtype)
+    engine = load_engine(config)
     build_pipeline(robot, topics, MonotonicClock().now(), engine)
     described = engine.describe()
     fed: dict[str, list[str]] = {}

@@ -9,27 +9,50 @@ from nets.kernels.jit import op
 
 
 @op
-def current(weights, real, v_at, i_at, x_at, coef, n, block):  # type: ignore[no-untyped-def]
-    """Update one site from its drive, clear the drive, return how many neurons reached their threshold."""
+def current(weights, real, v_at, i_at, x_at, coef, n, block, same):  # type: ignore[no-untyped-def]
+    """Update one site from its drive, clear the drive, return how many neurons reached their threshold.
+
+    Where all neurons are the `same`, coefficients stay in registers; both ways give the same bits.
+    """
     v = np.uint64(v_at)
     i = np.uint64(i_at)
     x = np.uint64(x_at)
     k = np.uint64(coef)
     m = np.uint64(n)
+    a, s, g, c = k + np.uint64(L.K_A) * m, k + np.uint64(L.K_S) * m, k + np.uint64(L.K_G) * m, k + np.uint64(L.K_C) * m
+    alpha, h, e = k + np.uint64(L.K_ALPHA) * m, k + np.uint64(L.K_H) * m, k + np.uint64(L.K_E) * m
+    floor, compare = k + np.uint64(L.K_FLOOR) * m, k + np.uint64(L.K_CMP) * m
     zero = weights[1]
     fired = 0
+    if same != 0:
+        kept, used, gain, drive = weights[a], weights[s], weights[g], weights[c]
+        slow, into, constant = weights[alpha], weights[h], weights[e]
+        least, bound = weights[floor], weights[compare]
+        for j in range(np.uint64(block)):
+            old = real[i + j]
+            u = kept * real[v + j] + used * old
+            u = u + gain * real[x + j] + drive
+            u = least if least > u else u
+            real[v + j] = u
+            real[i + j] = slow * old + into * real[x + j] + constant
+            real[x + j] = zero
+            fired += 1 if u >= bound else 0
+        return fired
     for j in range(np.uint64(block)):
-        p = k + j
-        drive = real[x + j]
-        old = real[i + j]
-        u = weights[p + np.uint64(L.K_A) * m] * real[v + j] + weights[p + np.uint64(L.K_S) * m] * old
-        u = u + weights[p + np.uint64(L.K_G) * m] * drive + weights[p + np.uint64(L.K_C) * m]
-        u = max(u, weights[p + np.uint64(L.K_FLOOR) * m])
-        real[v + j] = u
-        alpha, h, e = np.uint64(L.K_ALPHA) * m, np.uint64(L.K_H) * m, np.uint64(L.K_E) * m
-        real[i + j] = weights[p + alpha] * old + weights[p + h] * drive + weights[p + e]
+        real[v + j] = weights[a + j] * real[v + j] + weights[s + j] * real[i + j]
+    for j in range(np.uint64(block)):
+        real[v + j] = real[v + j] + weights[g + j] * real[x + j]
+    for j in range(np.uint64(block)):
+        u = real[v + j] + weights[c + j]
+        least = weights[floor + j]
+        real[v + j] = least if least > u else u
+    for j in range(np.uint64(block)):
+        real[i + j] = weights[alpha + j] * real[i + j] + weights[h + j] * real[x + j]
+    for j in range(np.uint64(block)):
+        real[i + j] = real[i + j] + weights[e + j]
         real[x + j] = zero
-        fired += 1 if u >= weights[p + np.uint64(L.K_CMP) * m] else 0
+    for j in range(np.uint64(block)):
+        fired += 1 if real[v + j] >= weights[compare + j] else 0
     return fired
 
 

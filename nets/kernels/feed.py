@@ -14,7 +14,7 @@ TAKEN, ROOM, INDEX, ORDER, VALUE = 0, 1, 2, 3, 4
 def feed(table, dyn, ev_tick, ev_index, ev_value, port, t, index, value, has_value):  # type: ignore[no-untyped-def]
     """Return (status, position or late events). Nothing is stored unless the status is TAKEN.
 
-    The buffer stays sorted by tick, in order of arrival within one: two sorted runs merged from the back.
+    The buffer stays sorted by tick, in order of arrival within one: appended, or two sorted runs merged from the back.
     An event before the open tick joins it and counts as late.
     """
     q = table[L.H_PORT_AT] + port * L.Q_SIZE
@@ -50,22 +50,35 @@ def feed(table, dyn, ev_tick, ev_index, ev_value, port, t, index, value, has_val
             dyn[q + L.Q_TAIL] = tail
         if tail + n > dyn[q + L.Q_CAP]:
             return ROOM, tail + n
-    old = tail - 1
-    to = tail + n - 1
-    new = n - 1
-    while new >= 0:
-        tick = max((t[new] - t0) // dt, open_tick)
-        if old >= head and ev_tick[base + old] > tick:
-            ev_tick[base + to] = ev_tick[base + old]
-            ev_index[base + to] = ev_index[base + old]
-            ev_value[base + to] = ev_value[base + old]
-            old -= 1
-        else:
-            ev_tick[base + to] = tick
-            ev_index[base + to] = index[new]
-            ev_value[base + to] = value[new] if has_value else 1.0
-            new -= 1
-        to -= 1
+    if n > 0 and (tail == head or ev_tick[base + tail - 1] <= max((t[0] - t0) // dt, open_tick)):
+        # nothing buffered is later: append, and divide only where ticks are skipped
+        tick = max((t[0] - t0) // dt, open_tick)
+        after = t0 + (tick + 1) * dt
+        at = base + tail
+        for k in range(n):
+            if t[k] >= after:
+                tick = (t[k] - t0) // dt
+                after = t0 + (tick + 1) * dt
+            ev_tick[at + k] = tick
+            ev_index[at + k] = index[k]
+            ev_value[at + k] = value[k] if has_value else 1.0
+    else:
+        old = tail - 1
+        to = tail + n - 1
+        new = n - 1
+        while new >= 0:
+            tick = max((t[new] - t0) // dt, open_tick)
+            if old >= head and ev_tick[base + old] > tick:
+                ev_tick[base + to] = ev_tick[base + old]
+                ev_index[base + to] = ev_index[base + old]
+                ev_value[base + to] = ev_value[base + old]
+                old -= 1
+            else:
+                ev_tick[base + to] = tick
+                ev_index[base + to] = index[new]
+                ev_value[base + to] = value[new] if has_value else 1.0
+                new -= 1
+            to -= 1
     dyn[q + L.Q_TAIL] = tail + n
     dyn[counters + L.N_IN] += n
     dyn[counters + L.N_LATE] += late

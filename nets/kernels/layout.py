@@ -21,6 +21,8 @@ H_TICK, H_PORT_AT, H_COUNTERS, H_SPIKES = 7, 8, 9, 10
 H_T0, H_DT = 11, 12
 H_WORST_OUT = 13
 H_DENSE = 14
+H_EVERYWHERE = 15
+"""Update all sites of a population where events reach this share of them, in 1 / 256."""
 H_SIZE = 16
 
 # a population
@@ -34,9 +36,13 @@ P_CONN0, P_CONN1, P_OUT0, P_OUT1 = 23, 24, 25, 26
 P_EXT, P_REPORT = 27, 28
 P_MULTI, P_STRICT, P_SUBTRACT = 29, 30, 31
 P_FIRED = 32
-P_SIZE = 33
+P_U, P_STEPS, P_WINNERS, P_INHIBIT = 33, 34, 35, 36
+P_SAME = 37
+P_SIZE = 38
 
 KIND_INTEGRATE, KIND_LEAK, KIND_CURRENT = 0, 1, 2
+KIND_MODEL = 16
+"""The first of those beyond NIR: `model_layout`."""
 SLEEP_NEVER, SLEEP_BELOW, SLEEP_BOUND, SLEEP_ZERO = 0, 1, 2, 3
 
 # a population's coefficients, each an array of P_N
@@ -48,7 +54,9 @@ COEFFICIENTS = (5, 7, 16)
 
 # a connection
 C_KIND, C_SRC, C_PTR, C_STAMP, C_GAIN, C_NSTRIDE, C_SSTRIDE = 0, 1, 2, 3, 4, 5, 6
-C_SIZE = 7
+C_WHOLE, C_REACH = 7, 8
+"""Neurons of the target where every source has one row over all of them, else 0; mean sites an event reaches, x 16."""
+C_SIZE = 9
 FROM_PORT, FROM_TICK, FROM_RING = 0, 1, 2
 
 # a stamp
@@ -59,9 +67,12 @@ S_SIZE = 8
 O_PORT, O_EXT, O_POP = 0, 1, 2
 O_SIZE = 3
 
-# a port's row in `dyn`
+# a port's row in `dyn`; from Q_NEXT on, scratch: the open tick's events are those before Q_NEXT, or where they were
+# merged by index, Q_MERGED of them at Q_SEEN in `di` and at Q_SUM in `real`
 Q_HEAD, Q_TAIL, Q_BASE, Q_CAP, Q_N = 0, 1, 2, 3, 4
-Q_SIZE = 5
+Q_NEXT, Q_MERGE, Q_MERGED, Q_SEEN, Q_SUM, Q_TOTAL, Q_FLAG = 5, 6, 7, 8, 9, 10, 11
+"""Q_MERGE: the least events of a tick that are merged. Q_TOTAL in `real`, Q_FLAG in `marks`: sums by index."""
+Q_SIZE = 12
 
 # counters in `dyn`
 (N_IN, N_LATE, N_OUT, N_SYNOPS, N_TOUCHES, N_TICKS, N_SILENT, N_VERSION, N_PENDING, N_WATCH, N_WATCHING, N_DROPPED) = (

@@ -9,8 +9,12 @@ from nets.kernels.jit import op
 
 
 @op
-def leak(weights, real, v_at, x_at, coef, n, block):  # type: ignore[no-untyped-def]
-    """Update one site from its drive, clear the drive, return how many neurons reached their threshold."""
+def leak(weights, real, v_at, x_at, coef, n, block, same):  # type: ignore[no-untyped-def]
+    """Update one site from its drive, clear the drive, return how many neurons reached their threshold.
+
+    Where all neurons are the `same`, coefficients stay in registers; both ways give the same bits. Short loops over
+    few arrays: beyond eight pairs of them the compiler gives up proving that they do not overlap.
+    """
     v = np.uint64(v_at)
     x = np.uint64(x_at)
     g = np.uint64(coef + L.K_G * n)
@@ -20,12 +24,24 @@ def leak(weights, real, v_at, x_at, coef, n, block):  # type: ignore[no-untyped-
     c = np.uint64(coef + L.K_C * n)
     zero = weights[1]
     fired = 0
+    if same != 0:
+        kept, gain, drive, least, bound = weights[a], weights[g], weights[c], weights[floor], weights[compare]
+        for j in range(np.uint64(block)):
+            u = kept * real[v + j] + gain * real[x + j] + drive
+            u = least if least > u else u
+            real[v + j] = u
+            real[x + j] = zero
+            fired += 1 if u >= bound else 0
+        return fired
     for j in range(np.uint64(block)):
-        u = weights[a + j] * real[v + j] + weights[g + j] * real[x + j] + weights[c + j]
-        u = max(u, weights[floor + j])
-        real[v + j] = u
+        real[v + j] = weights[a + j] * real[v + j] + weights[g + j] * real[x + j]
+    for j in range(np.uint64(block)):
+        u = real[v + j] + weights[c + j]
+        least = weights[floor + j]
+        real[v + j] = least if least > u else u
         real[x + j] = zero
-        fired += 1 if u >= weights[compare + j] else 0
+    for j in range(np.uint64(block)):
+        fired += 1 if real[v + j] >= weights[compare + j] else 0
     return fired
 
 

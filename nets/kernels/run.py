@@ -10,56 +10,132 @@ from nets.kernels.fire import fire, sample
 from nets.kernels.integrate import integrate
 from nets.kernels.jit import entry, op
 from nets.kernels.leak import leak, leak_catch_up
+from nets.kernels.models import update_model
 from nets.kernels.scatter import deliver
 
 DONE, FULL = 0, 1
 
 
 @op
-def gather(table, ints, weights, real, dyn, di, marks, ev_tick, ev_index, ev_value, pop, tick):  # type: ignore[no-untyped-def]
-    """Deliver all of a tick's events to one population; return its site count and the synaptic operations."""
-    conns = table[L.H_CONN_AT]
-    pops = table[L.H_POP_AT]
+def open_tick(table, real, dyn, di, marks, ev_tick, ev_index, ev_value, tick):  # type: ignore[no-untyped-def]
+    """Find each port's events of a tick; where there are many, merge those of one index into their sum.
+
+    The merged ones stand in the order in which their indices first occur.
+    """
     ports = table[L.H_PORT_AT]
+    for p in range(table[L.H_PORTS]):
+        port = ports + p * L.Q_SIZE
+        base = dyn[port + L.Q_BASE]
+        first = base + dyn[port + L.Q_HEAD]
+        end = base + dyn[port + L.Q_TAIL]
+        at = first
+        while at < end and ev_tick[at] == tick:
+            at += 1
+        dyn[port + L.Q_NEXT] = at - base
+        dyn[port + L.Q_MERGED] = 0
+        if at - first >= dyn[port + L.Q_MERGE]:
+            seen = np.uint64(dyn[port + L.Q_SEEN])
+            total = np.uint64(dyn[port + L.Q_TOTAL])
+            flag = np.uint64(dyn[port + L.Q_FLAG])
+            merged = np.uint64(0)
+            for k in range(np.uint64(first), np.uint64(at)):
+                index = np.uint64(ev_index[k])
+                if marks[flag + index] == 0:
+                    marks[flag + index] = 1
+                    di[seen + merged] = index
+                    real[total + index] = ev_value[k]
+                    merged += np.uint64(1)
+                else:
+                    real[total + index] += ev_value[k]
+            sums = np.uint64(dyn[port + L.Q_SUM])
+            for k in range(merged):
+                index = np.uint64(di[seen + k])
+                real[sums + k] = real[total + index]
+                marks[flag + index] = 0
+            dyn[port + L.Q_MERGED] = merged
+
+
+@op
+def source_of(table, dyn, conn, tick):  # type: ignore[no-untyped-def]
+    """(index offset, value offset, events) that a connection delivers in this tick; a port's are not merged here."""
+    kind = table[conn + L.C_KIND]
+    if kind == L.FROM_PORT:
+        port = table[L.H_PORT_AT] + table[conn + L.C_SRC] * L.Q_SIZE
+        if dyn[port + L.Q_MERGED] > 0:
+            return dyn[port + L.Q_SEEN], dyn[port + L.Q_SUM], dyn[port + L.Q_MERGED]
+        at = dyn[port + L.Q_BASE] + dyn[port + L.Q_HEAD]
+        return at, at, dyn[port + L.Q_NEXT] - dyn[port + L.Q_HEAD]
+    source = table[L.H_POP_AT] + table[conn + L.C_SRC] * L.P_SIZE
+    if kind == L.FROM_TICK:
+        return table[source + L.P_SPK_I], table[source + L.P_SPK_V], dyn[table[source + L.P_SPK_N]]
+    slot = tick % table[source + L.P_DELAY]
+    return (
+        table[source + L.P_RING_I] + slot * table[source + L.P_N],
+        table[source + L.P_RING_V] + slot * table[source + L.P_N],
+        dyn[table[source + L.P_RING_N] + slot],
+    )
+
+
+@op
+def gather(table, ints, weights, real, dyn, di, marks, ev_index, ev_value, pop, tick):  # type: ignore[no-untyped-def]
+    """Deliver all of a tick's events to one population.
+
+    Return its site count and the synaptic operations. All sites are updated where events reach, by their number and
+    mean reach, at least the frozen share of them.
+    """
+    conns = table[L.H_CONN_AT]
     count = dyn[table[pop + L.P_COUNT]]
+    sites = table[pop + L.P_SITES]
+    reach = 0
+    for k in range(table[pop + L.P_CONN0], table[pop + L.P_CONN1]):
+        conn = conns + k * L.C_SIZE
+        reach += source_of(table, dyn, conn, tick)[2] * table[conn + L.C_REACH]
+    if reach == 0 and count == 0:
+        return 0, 0
+    everywhere = 1 if 16 * reach >= table[L.H_EVERYWHERE] * sites else 0
     synops = 0
     for k in range(table[pop + L.P_CONN0], table[pop + L.P_CONN1]):
         conn = conns + k * L.C_SIZE
-        kind = table[conn + L.C_KIND]
-        if kind == L.FROM_PORT:
-            port = ports + table[conn + L.C_SRC] * L.Q_SIZE
-            at = dyn[port + L.Q_BASE] + dyn[port + L.Q_HEAD]
-            end = dyn[port + L.Q_BASE] + dyn[port + L.Q_TAIL]
-            first = at
-            while at < end and ev_tick[at] == tick:
-                at += 1
-            if at > first:
-                count, done = deliver(
-                    ints, weights, real, di, marks, table, conn, pop, count, ev_index, ev_value, first, at
-                )
-                synops += done
+        index, value, events = source_of(table, dyn, conn, tick)
+        if events == 0:
+            continue
+        port = table[L.H_PORT_AT] + table[conn + L.C_SRC] * L.Q_SIZE
+        if table[conn + L.C_KIND] == L.FROM_PORT and dyn[port + L.Q_MERGED] == 0:
+            count, done = deliver(
+                ints, weights, real, di, marks, table, conn, pop, count, ev_index, ev_value, index, index + events,
+                everywhere,
+            )  # fmt: skip
         else:
-            source = pops + table[conn + L.C_SRC] * L.P_SIZE
-            if kind == L.FROM_TICK:
-                index_at = table[source + L.P_SPK_I]
-                value_at = table[source + L.P_SPK_V]
-                spikes = dyn[table[source + L.P_SPK_N]]
-            else:
-                slot = tick % table[source + L.P_DELAY]
-                index_at = table[source + L.P_RING_I] + slot * table[source + L.P_N]
-                value_at = table[source + L.P_RING_V] + slot * table[source + L.P_N]
-                spikes = dyn[table[source + L.P_RING_N] + slot]
-            if spikes > 0:
-                index, value = di[index_at : index_at + spikes], real[value_at : value_at + spikes]
-                count, done = deliver(ints, weights, real, di, marks, table, conn, pop, count, index, value, 0, spikes)
-                synops += done
+            count, done = deliver(
+                ints, weights, real, di, marks, table, conn, pop, count, di[index : index + events],
+                real[value : value + events], 0, events, everywhere,
+            )  # fmt: skip
+        synops += done
+    if everywhere != 0:
+        count = list_all(table, di, marks, pop, count)
     return count, synops
+
+
+@op
+def list_all(table, di, marks, pop, count):  # type: ignore[no-untyped-def]
+    """Put every site on the list, in order; return how many there are."""
+    sites = table[pop + L.P_SITES]
+    if count < sites or sites > 1:
+        list_at = np.uint64(table[pop + L.P_LIST])
+        mark_at = np.uint64(table[pop + L.P_MARK])
+        for q in range(np.uint64(sites)):
+            di[list_at + q] = q
+        for q in range(np.uint64(sites)):
+            marks[mark_at + q] = 1
+    return sites
 
 
 @op
 def update(table, weights, real, dyn, di, marks, pop, tick, count):  # type: ignore[no-untyped-def]
     """Advance every listed site by one tick and fire; return spikes, neurons touched and the sites that stay awake."""
     kind = table[pop + L.P_KIND]
+    if kind >= L.KIND_MODEL:
+        return update_model(table, weights, real, dyn, di, marks, pop, tick, count)
     graded = table[pop + L.P_GRADED]
     n = table[pop + L.P_N]
     block = table[pop + L.P_BLOCK]
@@ -74,33 +150,52 @@ def update(table, weights, real, dyn, di, marks, pop, tick, count):  # type: ign
     decays = table[pop + L.P_DECAYS]
     uniform = table[pop + L.P_UNIFORM]
     fired_at = table[pop + L.P_FIRED]
+    same = table[pop + L.P_SAME]
     firing = 0
-    for k in range(count):
-        site = di[list_at + k]
-        base = site * block
-        v, x, c = v_at + base, x_at + base, coef + base
+    if count == table[pop + L.P_SITES]:
         if decays != 0:
-            slept = tick - dyn[last_at + site]
-            if slept > 0:
-                if kind == L.KIND_LEAK:
-                    leak_catch_up(weights, real, v, c, n, block, uniform, slept)
-                else:
-                    current_catch_up(weights, real, v, i_at + base, c, n, block, uniform, slept)
-            dyn[last_at + site] = tick + 1
+            for site in range(count):
+                slept = tick - dyn[last_at + site]
+                if slept > 0:
+                    base = site * block
+                    wake(weights, real, kind, v_at + base, i_at + base, coef + base, n, block, uniform, slept)
+                dyn[last_at + site] = tick + 1
         if kind == L.KIND_INTEGRATE:
-            fired = integrate(weights, real, v, x, c, n, block)
+            fired = integrate(weights, real, v_at, x_at, coef, n, n, same)
         elif kind == L.KIND_LEAK:
-            fired = leak(weights, real, v, x, c, n, block)
+            fired = leak(weights, real, v_at, x_at, coef, n, n, same)
         else:
-            fired = current(weights, real, v, i_at + base, x, c, n, block)
-        if fired > 0:
-            di[fired_at + firing] = site
-            firing += 1
+            fired = current(weights, real, v_at, i_at, x_at, coef, n, n, same)
+        firing = -1 if fired > 0 else 0
+    else:
+        for k in range(count):
+            site = di[list_at + k]
+            base = site * block
+            v, x, c = v_at + base, x_at + base, coef + base
+            if decays != 0:
+                slept = tick - dyn[last_at + site]
+                if slept > 0:
+                    wake(weights, real, kind, v, i_at + base, c, n, block, uniform, slept)
+                dyn[last_at + site] = tick + 1
+            if kind == L.KIND_INTEGRATE:
+                fired = integrate(weights, real, v, x, c, n, block, same)
+            elif kind == L.KIND_LEAK:
+                fired = leak(weights, real, v, x, c, n, block, same)
+            else:
+                fired = current(weights, real, v, i_at + base, x, c, n, block, same)
+            if fired > 0:
+                di[fired_at + firing] = site
+                firing += 1
     spikes = 0
+    again = 0
     if graded != 0:
         spikes = sample(weights, real, di, marks, table, pop, count)
-    elif firing > 0:
-        spikes = fire(weights, real, di, marks, table, pop, firing)
+    elif firing != 0:
+        spikes, again = fire(weights, real, di, marks, table, pop, firing)
+    if sleep == L.SLEEP_BELOW and again == 0 and graded == 0:
+        for k in range(count):
+            marks[np.uint64(mark_at + di[np.uint64(list_at + k)])] = 0
+        return spikes, count * block, 0
     kept = 0
     for k in range(count):
         site = di[list_at + k]
@@ -118,6 +213,15 @@ def update(table, weights, real, dyn, di, marks, pop, tick, count):  # type: ign
 
 
 @op
+def wake(weights, real, kind, v, i, coef, n, block, uniform, slept):  # type: ignore[no-untyped-def]
+    """Bring a site that slept up to date."""
+    if kind == L.KIND_LEAK:
+        leak_catch_up(weights, real, v, coef, n, block, uniform, slept)
+    else:
+        current_catch_up(weights, real, v, i, coef, n, block, uniform, slept)
+
+
+@op
 def next_event(table, dyn, ev_tick, end):  # type: ignore[no-untyped-def]
     """The tick of the oldest buffered event, or `end`."""
     ports = table[L.H_PORT_AT]
@@ -129,15 +233,13 @@ def next_event(table, dyn, ev_tick, end):  # type: ignore[no-untyped-def]
 
 
 @op
-def drop_delivered(table, dyn, ev_tick, tick):  # type: ignore[no-untyped-def]
-    """Take a tick's events out of the port buffers."""
+def drop_delivered(table, dyn):  # type: ignore[no-untyped-def]
+    """Take the open tick's events out of the port buffers."""
     ports = table[L.H_PORT_AT]
     for p in range(table[L.H_PORTS]):
         port = ports + p * L.Q_SIZE
-        head, tail, base = dyn[port + L.Q_HEAD], dyn[port + L.Q_TAIL], dyn[port + L.Q_BASE]
-        while head < tail and ev_tick[base + head] == tick:
-            head += 1
-        if head == tail:
+        head = dyn[port + L.Q_NEXT]
+        if head == dyn[port + L.Q_TAIL]:
             head = 0
             dyn[port + L.Q_TAIL] = 0
         dyn[port + L.Q_HEAD] = head
@@ -188,9 +290,10 @@ def run(table, ints, weights, real, dyn, di, marks, ev_tick, ev_index, ev_value,
             dyn[tick_at] = tick
             return FULL, written
         t = t0 + (tick + 1) * dt
+        open_tick(table, real, dyn, di, marks, ev_tick, ev_index, ev_value, tick)
         for p in range(table[L.H_POPS]):
             pop = pops + p * L.P_SIZE
-            count, synops = gather(table, ints, weights, real, dyn, di, marks, ev_tick, ev_index, ev_value, pop, tick)
+            count, synops = gather(table, ints, weights, real, dyn, di, marks, ev_index, ev_value, pop, tick)
             spikes = 0
             if count > 0:
                 spikes, touches, count = update(table, weights, real, dyn, di, marks, pop, tick, count)
@@ -227,7 +330,7 @@ def run(table, ints, weights, real, dyn, di, marks, ev_tick, ev_index, ev_value,
                 out_id[written, 1] = ints[table[out + L.O_EXT] + di[table[pop + L.P_SPK_I] + s]]
                 out_value[written] = real[table[pop + L.P_SPK_V] + s]
                 written += 1
-        drop_delivered(table, dyn, ev_tick, tick)
+        drop_delivered(table, dyn)
         dyn[counters + L.N_TICKS] += 1
         dyn[counters + L.N_VERSION] += 1
         tick += 1

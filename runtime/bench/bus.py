@@ -69,9 +69,8 @@ async def measure(clock: MonotonicClock, rounds: int, seconds: float, packets: i
                 rates[transport].append(await _fast(send, take, make_packets(events, packets)))
         for transport in times:
             hops.append(Hop(transport, events, spread(times[transport]), max(rates[transport])))
-            say(
-                f"{transport}, {events} events: p99 {hops[-1].latency.p99_us:.0f} µs, {hops[-1].packets_s:.0f} packets/s"
-            )
+            p99, rate = hops[-1].latency.p99_us, hops[-1].packets_s
+            say(f"{transport}, {events} events: p99 {p99:.0f} µs, {rate:.0f} packets/s")
     return hops
 
 

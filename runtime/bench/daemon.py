@@ -51,15 +51,24 @@ class Daemon:
             if lane == "status" and not newest.done():
                 newest.set_result(data)
 
-        async with LocalClient(self.places.bus, pushed):
-            async with asyncio.timeout(5.0):
+        try:
+            async with LocalClient(self.places.bus, pushed), asyncio.timeout(5.0):
                 status: dict[str, Any] = wire.decode(await newest)
                 return status
+        except LinkError as error:
+            raise LinkError(f"{error}; tectum run said:\n{self.said()}") from None
 
     async def request(self, method: str, params: dict[str, Any] | None = None) -> Any:
         """Ask control."""
-        async with LocalClient(self.places.bus) as client:
-            return await client.request(method, params, timeout_s=10.0)
+        try:
+            async with LocalClient(self.places.bus) as client:
+                return await client.request(method, params, timeout_s=10.0)
+        except LinkError as error:
+            raise LinkError(f"{error}; tectum run said:\n{self.said()}") from None
+
+    def said(self) -> str:
+        """The end of what `tectum run` printed."""
+        return self.log.read_text()[-2000:]
 
     async def take_latencies(self) -> NDArray[np.int64]:
         """Every latency in ns from a sensor packet's arrival to its command applied, since the last taking."""

@@ -2,8 +2,10 @@
 
 The digits robot runs under `tectum run` with control and gateway each on a processor of its own and the page open.
 Arms come in pairs, with and without load, in alternating order, each a run of its own. Before and after each arm the
-bare hop is measured on control's processor. A latency is from a sensor packet's arrival on the bus to the command
-that it caused having been applied: merge, network, decoder, limiter, the actuator's device process and back.
+bare hop is measured on control's processor. Where that is allowed, control and the hop run at the same real-time
+priority, so that the figures are theirs and not those of whatever else runs on the machine. A latency is from a sensor
+packet's arrival on the bus to the command that it caused having been handed to the actuator: merge, network, decoder,
+limiter and two turns of the loop.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from runtime.bench.child import measured, module
+from runtime.bench.child import may_prioritise, measured, module, prioritise, scheduled_ns
 from runtime.bench.daemon import daemon
 from runtime.bench.page import browser, open_page, viewers
 from runtime.bench.report import Report, Say, table, targets
@@ -35,6 +37,7 @@ MOST_HOP_RATIO = 10.0
 HOP_HZ = 1000.0
 HOP_S = 3.0
 WARM_S = 4.0
+PRIORITY = 10
 SETTINGS: dict[str, dict[str, object]] = {"inline": {}, "thread": {"NETWORK__INLINE_EVENTS": 0}}
 
 
@@ -51,6 +54,8 @@ class Plan:
     program: str | None
     """A Chromium, or None for the WebSocket viewer."""
     settings: Mapping[str, Mapping[str, object]]
+    priority: int = 0
+    """Real-time priority of control and of the hop; 0: none, they share their processor with whatever else runs."""
     record: bool = False
 
 
@@ -66,7 +71,10 @@ class Arm:
     hop: Spread
     inline_calls: int
     thread_calls: int
-    loop_lag_us: float
+    busy: float
+    """Share of the time that control's main thread ran."""
+    waited: float
+    """Share of the time that it could have run but another process had the processor."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,6 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, default=200.0, help="HTTP requests a second (200)")
     parser.add_argument("--setting", choices=[*SETTINGS, "both"], default="both", help="where the network runs (both)")
     parser.add_argument("--viewer", action="store_true", help="a WebSocket viewer even where there is a Chromium")
+    parser.add_argument("--shared", action="store_true", help="without real-time priority even where that is allowed")
     parser.add_argument("--record", action="store_true", help="with a recording running")
 
 
@@ -91,6 +100,7 @@ def run(args: argparse.Namespace, environment: dict[str, str], say: Say) -> Repo
         gateway_cpu=cpus[-1],
         program=None if args.viewer else browser(environment),
         settings=SETTINGS if args.setting == "both" else {args.setting: SETTINGS[args.setting]},
+        priority=0 if args.shared or not may_prioritise() else PRIORITY,
         record=args.record,
     )
     return report(plan, run_real(lambda clock: measure(plan, environment, clock, say)))
@@ -114,7 +124,7 @@ async def _arm(
     plan: Plan, setting: str, pair: int, http: bool, environment: Mapping[str, str], clock: MonotonicClock
 ) -> Arm:
     hop = module("hop", rate=HOP_HZ, seconds=min(HOP_S, plan.seconds))
-    before = await measured(hop, environment, plan.control_cpu)
+    before = await measured(hop, environment, plan.control_cpu, plan.priority)
     pins = ["--control-cpu", str(plan.control_cpu), "--gateway-cpu", str(plan.gateway_cpu)]
     loaded: dict[str, Any] | None = None
     async with AsyncExitStack() as stack:
@@ -123,6 +133,9 @@ async def _arm(
         robot = await stack.enter_async_context(
             daemon(plan.robot_file, folder, environment, arguments=[*pins, *record], settings=plan.settings[setting])
         )
+        control = (await robot.pids())["control"]
+        if plan.priority:
+            prioritise(control, plan.priority)
         await stack.enter_async_context(open_page(robot.port, environment, plan.gateway_cpu, plan.program))
         await clock.sleep_until(clock.now() + int(WARM_S * SECOND))
         if http:
@@ -131,16 +144,21 @@ async def _arm(
             client = asyncio.create_task(measured(argv, environment, plan.gateway_cpu), name="load")
             stack.push_async_callback(_gone, client)
             await clock.sleep_until(clock.now() + SECOND)
+        if plan.priority:
+            prioritise(control, plan.priority)  # threads made since then began with the main thread's
         start = await robot.status()
+        scheduled, began = scheduled_ns(control), clock.now()
         await robot.take_latencies()
         await clock.sleep_until(clock.now() + int(plan.seconds * SECOND))
         latencies = await robot.take_latencies()
+        elapsed = clock.now() - began
+        ran, waited = (b - a for a, b in zip(scheduled, scheduled_ns(control), strict=True))
         end = await robot.status()
         if not await viewers(robot.port):
             raise LinkError("the page was closed during the run: its arm measures something else")
         if http:
             loaded = await client
-    after = await measured(hop, environment, plan.control_cpu)
+    after = await measured(hop, environment, plan.control_cpu, plan.priority)
     return Arm(
         setting,
         pair,
@@ -149,7 +167,8 @@ async def _arm(
         spread(np.array(before + after)),
         end["network"]["inline_calls"] - start["network"]["inline_calls"],
         end["network"]["thread_calls"] - start["network"]["thread_calls"],
-        float(end["loop_lag_us"]),
+        ran / elapsed,
+        waited / elapsed,
     )
 
 
@@ -161,11 +180,13 @@ async def _gone(task: asyncio.Task[Any]) -> None:
 def report(plan: Plan, arms: list[Arm]) -> Report:
     """The arms, their ratios, and whether the targets are met."""
     rows = [_row(arm) for arm in arms]
-    head = ("arm", "n", "p50 µs", "p99 µs", "max µs", "hop p50", "hop p99", "HTTP/s", "HTTP p99 ms", "inline", "thread")
+    spreads = ("n", "p50 µs", "p99 µs", "max µs", "hop p50", "hop p99")
+    head = ("arm", *spreads, "HTTP/s", "its p99 ms", "inline", "thread", "busy", "waited")
     page = "Chromium" if plan.program is not None else "WebSocket viewer"
     text = [
         f"digits robot, {plan.pairs} pairs of {plan.seconds:g} s, page open in a {page}"
-        + (", recording" if plan.record else ""),
+        + (", recording" if plan.record else "")
+        + (f"; control and hop at real-time priority {plan.priority}" if plan.priority else "; ordinary priority"),
         table(head, rows),
     ]
     checks, ratios = [], {}
@@ -199,8 +220,9 @@ def _row(arm: Arm) -> tuple[str, ...]:
         bad = arm.http["failed"] + arm.http["missed"]
         rate = f"{arm.http['rate_hz']:.0f}" + (f" ({bad} bad)" if bad else "")
         http = (rate, "-" if answer is None else f"{answer['p99_us'] / 1e3:.1f}")
+    shares = (f"{100 * arm.busy:.0f} %", f"{100 * arm.waited:.1f} %")
     hop = (f"{arm.hop.p50_us:.0f}", f"{arm.hop.p99_us:.0f}")
-    return (name, *arm.latency.cells(), *hop, *http, str(arm.inline_calls), str(arm.thread_calls))
+    return (name, *arm.latency.cells(), *hop, *http, str(arm.inline_calls), str(arm.thread_calls), *shares)
 
 
 def _list(ratios: list[float]) -> str:

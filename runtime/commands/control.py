@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from runtime import lifeline
@@ -35,7 +37,8 @@ def run(args: argparse.Namespace, environment: dict[str, str]) -> int:
     from runtime.places import Places
 
     if not is_warm():
-        warm(common.Progress("Compiling the kernels (once)"))
+        progress = common.Progress("Compiling the kernels (once)")
+        warm(lambda detail, fraction: _quietly(lambda: progress(detail, fraction)))
     sockets = {}
     for device in args.device:
         name, _, socket = device.partition("=")
@@ -55,5 +58,13 @@ def run(args: argparse.Namespace, environment: dict[str, str]) -> int:
         record=args.record,
     )
     prepare_process()
-    ready = lambda: print(f"Running (process {os.getpid()})", flush=True)  # noqa: E731  a name would say no more
-    return asyncio.run(control(robot, args.robot.read_bytes(), options, ready))
+    ready = f"Running (process {os.getpid()})"
+    return asyncio.run(
+        control(robot, args.robot.read_bytes(), options, lambda: _quietly(lambda: print(ready, flush=True)))
+    )
+
+
+def _quietly(say: Callable[[], None]) -> None:
+    """A robot runs whether or not somebody reads what it says."""
+    with contextlib.suppress(OSError):
+        say()

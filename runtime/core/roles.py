@@ -46,11 +46,13 @@ class Sensor(Protocol):
 class LiveActuator(Protocol):
     """An actuator whose device is held."""
 
-    async def apply(self, command: Packet) -> Packet:
-        """Send the newest command (dtype COMMAND); return what was really applied, in the same topic."""
+    def apply(self, command: Packet) -> Packet:
+        """Send the newest command (dtype COMMAND); return what was really applied, in the same topic: nothing where it
+        was too old. Never waits: a driver that has to hands over to a thread of its own. Raises DeviceError.
+        """
 
-    async def read(self) -> Packet:
-        """Measure: one event of dtype STATE. Raises DeviceError where the device does not answer."""
+    def read(self) -> Packet:
+        """The newest measurement: one event of dtype STATE. Never waits; DeviceError where none comes."""
 
 
 @runtime_checkable

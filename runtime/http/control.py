@@ -182,7 +182,7 @@ class Control:
     def _gone(self, reason: str) -> None:
         self._reason = reason
         if self._status is not None:
-            log.warning("%s", reason)
+            log.info("%s", reason)
             self._status = None
             self._note([{"kind": "control", "from": "connected", "to": "away", "detail": reason}])
             for viewer in self._viewers:

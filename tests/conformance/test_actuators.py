@@ -91,13 +91,13 @@ def away(actuator: Any) -> float:
 
 
 async def position(live: LiveActuator) -> float:
-    return float((await live.read()).data["position"][0])
+    return float(live.read().data["position"][0])
 
 
 async def settle(actuator: Any, clock: VirtualClock, live: LiveActuator, value: float) -> None:
     """Hold a set-point for a while, renewing it as the runtime would."""
     for _ in range(50):
-        await live.apply(command(actuator, clock.now(), value))
+        live.apply(command(actuator, clock.now(), value))
         await clock.advance_to(clock.now() + 10 * MS)
 
 
@@ -133,7 +133,7 @@ def test_apply_keeps_the_limits_and_returns_what_was_applied(actuator: Any) -> N
             assert isinstance(live, LiveActuator)
             limits = actuator.limits_si
             for seq, value in enumerate((limits.min - 1.0, away(actuator), limits.max + 1.0)):
-                applied = check_packet(await live.apply(command(actuator, clock.now(), value)))
+                applied = check_packet(live.apply(command(actuator, clock.now(), value)))
                 assert applied.topic == actuator.describe()[0]
                 assert applied.data["value"].tolist() == [limits.clip(value)]
                 assert applied.seq == seq
@@ -156,7 +156,7 @@ def test_only_the_newest_command_of_a_packet_acts(actuator: Any) -> None:
                 first.until,
             )
             both.data[1] = second.data[0]
-            applied = await live.apply(both)
+            applied = live.apply(both)
             assert applied.data["value"].tolist() == [away(actuator)]
 
     run_virtual(main)
@@ -165,11 +165,11 @@ def test_only_the_newest_command_of_a_packet_acts(actuator: Any) -> None:
 def test_read_back_follows_and_its_times_run_forward(actuator: Any, case: Case) -> None:
     async def main(clock: VirtualClock) -> None:
         async with actuator.open(clock) as live:
-            rest = check_packet(await live.read())
+            rest = check_packet(live.read())
             assert rest.topic == actuator.describe()[1]
             assert rest.data["safe"].tolist() == [1]
             await settle(actuator, clock, live, away(actuator))
-            moved = check_packet(await live.read())
+            moved = check_packet(live.read())
             assert moved.data["position"][0] == pytest.approx(away(actuator), abs=case.near)
             assert moved.data["safe"].tolist() == [0]
             assert moved.data["fault"].tolist() == [0]
@@ -185,9 +185,9 @@ def test_what_is_not_finite_is_refused_and_moves_nothing(actuator: Any, case: Ca
         async with actuator.open(clock) as live:
             await settle(actuator, clock, live, away(actuator))
             with pytest.raises(PacketError, match="pan"):
-                await live.apply(command(actuator, clock.now(), value))
+                live.apply(command(actuator, clock.now(), value))
             with pytest.raises(PacketError, match="pan"):
-                await live.apply(no_events(actuator.describe()[0], clock.now()))
+                live.apply(no_events(actuator.describe()[0], clock.now()))
             assert await position(live) == pytest.approx(away(actuator), abs=case.near)
 
     run_virtual(main)
@@ -198,9 +198,9 @@ def test_no_command_older_than_its_time_to_live_acts(actuator: Any) -> None:
         async with actuator.open(clock) as live:
             old = command(actuator, clock.now(), away(actuator))
             await clock.advance_to(clock.now() + round(actuator.ttl_s * SECOND))
-            assert len(await live.apply(old)) == 0
+            assert len(live.apply(old)) == 0
             await clock.advance_to(clock.now() + 50 * MS)
-            assert (await live.read()).data["safe"].tolist() == [1]
+            assert live.read().data["safe"].tolist() == [1]
 
     run_virtual(main)
 
@@ -209,9 +209,9 @@ def test_without_commands_it_is_safe_after_its_time_to_live_and_travel(actuator:
     async def main(clock: VirtualClock) -> None:
         async with actuator.open(clock) as live:
             await settle(actuator, clock, live, away(actuator))
-            await live.apply(command(actuator, clock.now(), away(actuator), ttl_s=1000.0))
+            live.apply(command(actuator, clock.now(), away(actuator), ttl_s=1000.0))
             await clock.advance_to(clock.now() + round((actuator.ttl_s + actuator.travel_s) * SECOND))
-            assert (await live.read()).data["safe"].tolist() == [1]
+            assert live.read().data["safe"].tolist() == [1]
 
     run_virtual(main)
 
@@ -227,7 +227,7 @@ def test_leaving_the_context_makes_it_safe(actuator: Any, end: str) -> None:
     async def hold(clock: VirtualClock) -> None:
         async with actuator.open(clock) as live:
             await settle(actuator, clock, live, away(actuator))
-            await live.apply(command(actuator, clock.now(), away(actuator)))
+            live.apply(command(actuator, clock.now(), away(actuator)))
             held.set()
             if end == "exception":
                 raise CutShort
@@ -245,7 +245,7 @@ def test_leaving_the_context_makes_it_safe(actuator: Any, end: str) -> None:
         await clock.advance_to(clock.now() + round(actuator.travel_s * SECOND))
         assert actuator.is_safe(0.0)
         async with actuator.open(clock) as live:
-            read = await live.read()
+            read = live.read()
             assert read.data["safe"].tolist() == [1]
 
     run_virtual(main)
@@ -265,6 +265,6 @@ def test_make_safe_needs_no_open_device_and_may_be_repeated(actuator: Any) -> No
             actuator.make_safe()
             await clock.advance_to(clock.now() + round(actuator.travel_s * SECOND) // 2 + MS)
             assert actuator.is_safe(0.0)
-            assert (await live.read()).data["safe"].tolist() == [1]
+            assert live.read().data["safe"].tolist() == [1]
 
     run_virtual(main)

@@ -16,7 +16,7 @@ import urllib.request
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, Literal, TypeVar
 
 from runtime.core.clock import SECOND, MonotonicClock
 from runtime.core.errors import LinkError
@@ -103,11 +103,11 @@ def places(**overrides: str) -> Iterator[Places]:
 class Run:
     """One `tectum run`."""
 
-    def __init__(self, mine: Places, robot: str, *arguments: str) -> None:
+    def __init__(self, mine: Places, robot: str, *arguments: str, output: Literal["file", "nobody"]) -> None:
         self.places = mine
         self.name = Path(robot).stem
         self._log = mine.folder / f"out-{len(list(mine.folder.glob('out-*')))}"
-        with self._log.open("wb") as log:
+        with self._log.open("wb") if output == "file" else _unread() as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "runtime", "run", robot, *arguments],
                 env=mine.environment,
@@ -198,11 +198,18 @@ class Run:
 
     def wait_moved(self, actuator: str, within_s: float = 20.0) -> None:
         """The device is away from its safe state, so that coming back to it can be seen."""
+        self._wait_safe_is(actuator, False, within_s)
+
+    def wait_safe(self, actuator: str, within_s: float = 5.0) -> None:
+        """The device is in its safe state."""
+        self._wait_safe_is(actuator, True, within_s)
+
+    def _wait_safe_is(self, actuator: str, wanted: bool, within_s: float) -> None:
         deadline = now_s() + within_s
         for read in self.read_back(actuator):
-            if not read["safe"]:
+            if read["safe"] == wanted:
                 return
-            assert now_s() < deadline, f"{actuator} has not moved within {within_s:g} s"
+            assert now_s() < deadline, f"{actuator}: safe is not {wanted} within {within_s:g} s"
 
     def signal(self, number: signal.Signals) -> None:
         """To the foreground process group, as a terminal does."""
@@ -219,15 +226,29 @@ class Run:
 
 
 @contextmanager
-def run(mine: Places, robot: str, *arguments: str) -> Iterator[Run]:
-    """A robot that runs; the test must end it."""
-    running = Run(mine, robot, *arguments)
+def run(mine: Places, robot: str, *arguments: str, output: Literal["file", "nobody"] = "file") -> Iterator[Run]:
+    """A robot that runs; the test must end it. Its output goes to a file, or to a pipe that nobody reads any more."""
+    running = Run(mine, robot, *arguments, output=output)
     try:
         yield running
     finally:
         if running.process.poll() is None:
             running.process.kill()
         running.process.wait()
+
+
+def _unread() -> IO[bytes]:
+    reader, writer = os.pipe()
+    head = threading.Thread(target=_read_once, args=(reader,), daemon=True)
+    head.start()
+    return os.fdopen(writer, "wb", buffering=0)
+
+
+def _read_once(reader: int) -> None:
+    """What `head -1` does: the first line, and no more."""
+    while b"\n" not in os.read(reader, 4096):
+        pass
+    os.close(reader)
 
 
 def control_answers(running: Run) -> bool:

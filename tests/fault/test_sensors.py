@@ -66,41 +66,39 @@ def split_street(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("robot", "sensor", "topic"),
+    ("robot", "sensor", "topics"),
     [
-        ("digits", "eye", "eye/events"),
-        ("street", "street", "street/events"),
-        ("street", "street", "street/gyro"),
-        ("split", "eye", "eye/events"),
-        ("split", "imu", "imu/gyro"),
+        ("digits", "eye", ["eye/events"]),
+        ("street", "street", ["street/events", "street/gyro"]),
+        ("split", "eye", ["eye/events"]),
+        ("split", "imu", ["imu/gyro"]),
     ],
 )
 def test_a_silent_sensor_ends_in_the_safe_state_within_the_stated_time(
-    mine: Places, robot: str, sensor: str, topic: str
+    mine: Places, robot: str, sensor: str, topics: list[str]
 ) -> None:
     mine.environment[f"TECTUM__SENSORS__{sensor.upper()}__FAULT"] = SILENT
-    if robot != "digits":  # the gaze never comes near this, so that its safe state is seen to be reached
-        mine.environment["TECTUM__ACTUATORS__GAZE__SAFE"] = "{position_rad = 0.7}"
+    # Nothing that is seen lies near these, so that the safe state is seen to be reached.
+    actuator, safe_rad = ("POINTER", 5.5) if robot == "digits" else ("GAZE", 0.7)
+    mine.environment[f"TECTUM__ACTUATORS__{actuator}__SAFE"] = f"{{position_rad = {safe_rad}}}"
     name = str(split_street(mine.folder)) if robot == "split" else robot
-    checked = mine.tectum("check", "--json", name)
-    (stop,) = json.loads(checked.stdout)["stops"]
-    bound_s = stop["after_s"][f"{topic} silent"]
+    (stop,) = json.loads(mine.tectum("check", "--json", name).stdout)["stops"]
     path = mine.folder / "a.mcap"
     with run(mine, name, "--no-http", "--record", str(path)) as running:
         running.wait_running()
         running.wait_moved(stop["actuator"])
-        until(lambda: f"{topic} is silent" in mine.tectum("health").stdout, 20, "the silence, noticed")
-        reads = running.read_back(stop["actuator"])
-        assert any(read["safe"] for read, _ in zip(reads, range(1000), strict=False))
-        reads.close()
+        until(lambda: " is silent: " in mine.tectum("health").stdout, 20, "the silence, noticed")
+        running.wait_safe(stop["actuator"])
         running.stop()
     recording = Recording(path)
-    last = max(r.arrived for r in recording.packets([topic]))
     states = [(r.arrived, r.packet.data["safe"][-1]) for r in recording.packets([f"{stop['actuator']}/state"])]
-    assert not [safe for t, safe in states if t <= last][-1]
-    safe_s = (next(t for t, safe in states if t > last and safe) - last) / SECOND
-    print(f"{topic}: safe {safe_s:.3f} s after its last packet, stated {bound_s:.3f} s")
-    assert safe_s <= bound_s
+    for topic in topics:
+        stated_s = stop["after_s"][f"{topic} silent"]
+        last = max(r.arrived for r in recording.packets([topic]))
+        assert not [safe for t, safe in states if t <= last][-1]
+        safe_s = (next(t for t, safe in states if t > last and safe) - last) / SECOND
+        print(f"{robot}, {topic}: safe {safe_s:.3f} s after its last packet, stated {stated_s:.3f} s")
+        assert safe_s <= stated_s
 
 
 def test_a_sensor_that_dies_is_opened_again_and_goes_on_counting(mine: Places) -> None:
@@ -110,7 +108,7 @@ def test_a_sensor_that_dies_is_opened_again_and_goes_on_counting(mine: Places) -
         robot.wait_running()
         robot.wait_http()
         status = robot.wait_status(lambda s: s["sensors"][0]["restarts"] >= 3, 20, "three restarts")
-        assert "fault.die_after_s" in status["sensors"][0]["error"]
+        assert "DeviceError: eye:" in status["sensors"][0]["error"]
         robot.stop()
     recording = Recording(path)
     following = 0

@@ -49,7 +49,7 @@ class Dense:
             node = self.graph.nodes[source]
             if isinstance(node, n.Input):
                 value = inputs[source]
-            elif isinstance(node, n.NEURONS):
+            elif isinstance(node, n.UNITS):
                 late = layer is not None and self.order.index(source) >= self.order.index(layer)
                 value = self.past[-1][source] if late else now[source]
             else:
@@ -66,18 +66,19 @@ class Dense:
 
         def leak(tau: Any) -> Any:
             tau = tau.astype(np.float64)
-            return np.exp(-d.dt_s / tau) if d.leak == "exponential" else 1 - d.dt_s / tau
+            return np.exp(-d.tau_tick_s / tau) if d.leak == "exponential" else 1 - d.tau_tick_s / tau
 
         v = self.v[name]
         if isinstance(node, n.I | n.IF):
-            v = v + r * x * (d.dt_s if d.if_gain == "dt" else 1.0)
+            kept = 1.0 if d.slow_leak_s is None else float(np.exp(-d.dt_s / d.slow_leak_s))
+            v = kept * v + r * x * (d.tau_tick_s if d.if_gain == "dt" else 1.0)
         else:
             a = leak(node.tau_mem if based else node.tau)
             gain = 1.0 if d.input_gain == "unit" else 1 - a
             used = x
             if based:
                 alpha = leak(node.tau_syn)
-                i, w = self.i[name], node.w_in * (1.0 if d.input_gain == "unit" else 1 - alpha)
+                i, w = self.i[name], node.w_in * (1.0 if d.synapse_gain == "unit" else 1 - alpha)
                 match d.current:
                     case "decay_add":
                         used = i = alpha * i + w * x
@@ -94,7 +95,9 @@ class Dense:
             self.v[name] = v
             return np.asarray(v)
         th = np.broadcast_to(node.v_threshold.astype(np.float64), v.shape)
-        floor = -np.inf if d.floor is None else -th if d.floor == "-threshold" else d.floor
+        floor = -np.inf if d.floor is None else -th if isinstance(d.floor, str) else d.floor
+        if d.floor == "-threshold of IF" and not isinstance(node, n.IF):
+            floor = -np.inf
         v = np.maximum(v, floor)
         levels = np.abs(v / th - np.round(v / th)) if d.multi_spike else np.abs(v - th)
         self.closest = min(self.closest, float(levels.min()))
@@ -106,7 +109,9 @@ class Dense:
                 if d.multi_spike:
                     spikes[k] = np.ceil(v[k] / th[k]) - 1 if d.threshold == ">" else np.floor(v[k] / th[k])
         reset = np.broadcast_to(node.v_reset.astype(np.float64), v.shape)
-        v = v - spikes * th if d.reset == "subtract" else np.where(fires, reset, v)
+        # what the next tick shall take away in full is more now, by what leaks until then
+        step = th / (kept if isinstance(node, n.IF) else a) if d.reset_at == "next_tick" else th
+        v = v - spikes * step if d.reset == "subtract" else np.where(fires, reset, v)
         self.v[name] = np.maximum(v, floor)
         return spikes
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from runtime.codec import decode_frame, encode_packet
+from runtime.core.clock import SECOND, VirtualClock
+from runtime.core.packet import Packet
 from runtime.recording.reader import Recording
 from runtime.recording.writer import RecordingWriter
+from runtime.service import Service
 from runtime.verify import Verdict, Verifier
-from tests.robots import record, shipped
+from tests.robots import record, shipped, virtually
 
 
 def verify(path: Path) -> Verdict:
@@ -80,12 +84,6 @@ def test_a_flipped_byte_in_the_file_is_found_and_its_windows_named(
 
 
 def test_a_recording_begun_in_the_middle_verifies_too(tmp_path: Path) -> None:
-    import asyncio
-
-    from runtime.core.clock import SECOND, VirtualClock
-    from runtime.service import Service
-    from tests.robots import virtually
-
     path = tmp_path / "middle.mcap"
 
     async def main(clock: VirtualClock) -> None:
@@ -95,6 +93,32 @@ def test_a_recording_begun_in_the_middle_verifies_too(tmp_path: Path) -> None:
         await service.start_recording(None, path)
         await clock.advance_to(clock.now() + SECOND)
         await service.stop_recording()
+        service.stop()
+        clock.release()
+        await task
+
+    virtually(main)
+    verdict = verify(path)
+    assert verdict.same, verdict
+    assert verdict.windows >= 9
+
+
+def test_what_waited_when_the_recording_began_is_in_it(tmp_path: Path) -> None:
+    """The recording begins between a packet's arrival and the network's taking it."""
+    path = tmp_path / "waiting.mcap"
+
+    async def main(clock: VirtualClock) -> None:
+        service = Service(shipped("street"), clock, tmp_path / "state")
+        task = asyncio.create_task(service.run())
+        begun: list[asyncio.Task[Path]] = []
+
+        def begin(arrived: int, packet: Packet) -> None:
+            if packet.topic.name == "street/events" and arrived > 3 * SECOND // 2 and len(packet) and not begun:
+                begun.append(asyncio.create_task(service.start_recording(None, path)))
+
+        service.bus.tap(begin)
+        await clock.advance_to(clock.now() + 2 * SECOND)
+        assert begun
         service.stop()
         clock.release()
         await task

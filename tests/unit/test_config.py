@@ -25,7 +25,7 @@ def test_every_shipped_robot_is_valid(name: str) -> None:
         ({"sensors": {"eye": {"pth": "x"}}}, "sensors.eye.pth: unknown key; did you mean 'path'?"),
         (
             {"sensors": {"eye": {"kind": "dvs.fil"}}},
-            "sensors.eye: sensors: there is no kind 'dvs.fil'; did you mean 'dvs.file'?",
+            "sensors.eye: there is no kind 'dvs.fil'; did you mean 'dvs.file'?",
         ),
         ({"sensors": {"eye": {"kind": None}}}, "sensors.eye: has no `kind`"),
         ({"actuators": {"pointer": {"limits": {"min_rd": 0}}}}, "min_rd: unknown key; did you mean 'min_rad'?"),

@@ -64,8 +64,8 @@ def command(servo: ServoSim, clock: MonotonicClock, value: float, ttl_s: float =
 async def moved_to(live: LiveActuator, clock: MonotonicClock, value: float) -> None:
     """Return once read-back shows `value`."""
     give_up = clock.now() + 2 * SECOND
-    while abs((await live.read()).data["position"][0] - value) > 0.05:
-        assert clock.now() < give_up, await live.read()
+    while abs(live.read().data["position"][0] - value) > 0.05:
+        assert clock.now() < give_up, live.read()
         await clock.sleep_until(clock.now() + 5 * MS)
 
 
@@ -73,7 +73,7 @@ def test_it_moves_reads_back_and_is_left_safe(servo: ServoSim) -> None:
     async def main(clock: MonotonicClock) -> None:
         with device(servo, clock):
             async with servo.open(clock) as live:
-                applied = await live.apply(command(servo, clock, 9.0))
+                applied = live.apply(command(servo, clock, 9.0))
                 assert applied.data["value"][0] == servo.limits.max_rad
                 await moved_to(live, clock, servo.limits.max_rad)
                 assert not servo.is_safe(0.0)
@@ -87,7 +87,7 @@ def test_leaving_by_an_exception_commands_the_safe_position(servo: ServoSim) -> 
 
     async def fail(clock: MonotonicClock) -> None:
         async with slow.open(clock) as live:
-            await live.apply(command(slow, clock, 1.0, ttl_s=30.0))
+            live.apply(command(slow, clock, 1.0, ttl_s=30.0))
             await moved_to(live, clock, 1.0)
             raise ZeroDivisionError
 
@@ -105,10 +105,10 @@ def test_a_silent_commander_expires_in_the_device(servo: ServoSim) -> None:
     async def main(clock: MonotonicClock) -> None:
         with device(servo, clock):
             async with servo.open(clock) as live:
-                await live.apply(command(servo, clock, 1.0))
+                live.apply(command(servo, clock, 1.0))
                 await moved_to(live, clock, 1.0)
                 await clock.sleep_until(clock.now() + round((servo.ttl_s + servo.travel_s) * SECOND))
-                assert (await live.read()).data["safe"][0] == 1
+                assert live.read().data["safe"][0] == 1
 
     run_real(main)
 
@@ -122,7 +122,7 @@ servo = ServoSim.model_validate_json(sys.argv[1])
 async def main(clock):
     async with servo.open(clock) as live:
         while True:
-            await live.apply(one_event(servo.describe()[0], clock.now(), (1.0, 0.3)))
+            live.apply(one_event(servo.describe()[0], clock.now(), (1.0, 0.3)))
             await clock.sleep_until(clock.now() + 10_000_000)
 run_real(main)
 """
@@ -154,11 +154,11 @@ def test_the_newest_commander_wins_and_the_old_one_is_told(servo: ServoSim) -> N
     async def main(clock: MonotonicClock) -> None:
         with device(servo, clock):
             async with servo.open(clock) as old, servo.open(clock) as new:
-                await old.apply(command(servo, clock, 1.0))
-                await new.apply(command(servo, clock, -1.0))
+                old.apply(command(servo, clock, 1.0))
+                new.apply(command(servo, clock, -1.0))
                 await moved_to(new, clock, -1.0)
                 with pytest.raises(DeviceError, match="another commander"):
-                    await old.apply(command(servo, clock, 1.0))
+                    old.apply(command(servo, clock, 1.0))
 
     run_real(main)
 
@@ -169,7 +169,7 @@ def test_make_safe_is_obeyed_from_anyone_and_twice(servo: ServoSim) -> None:
     async def main(clock: MonotonicClock) -> None:
         with device(patient, clock):
             async with patient.open(clock) as live:
-                await live.apply(command(patient, clock, 1.0, ttl_s=30.0))
+                live.apply(command(patient, clock, 1.0, ttl_s=30.0))
                 await moved_to(live, clock, 1.0)
                 for _ in range(2):
                     await asyncio.to_thread(patient.make_safe)
@@ -184,7 +184,7 @@ def test_a_frozen_or_dead_device_is_an_error_not_an_old_position(servo: ServoSim
             process.send_signal(signal.SIGSTOP)
             await clock.sleep_until(clock.now() + 250 * MS)
             with pytest.raises(DeviceError, match="read-back is"):
-                await live.read()
+                live.read()
             with pytest.raises(DeviceError, match="did not confirm"):
                 await asyncio.to_thread(servo.make_safe)
             assert not await asyncio.to_thread(servo.is_safe, 0.1)
@@ -192,9 +192,9 @@ def test_a_frozen_or_dead_device_is_an_error_not_an_old_position(servo: ServoSim
             await asyncio.to_thread(process.wait, 10)
             await clock.sleep_until(clock.now() + 50 * MS)
             with pytest.raises(DeviceError, match="hung up"):
-                await live.read()
+                live.read()
             with pytest.raises(DeviceError, match="hung up"):
-                await live.apply(command(servo, clock, 1.0))
+                live.apply(command(servo, clock, 1.0))
 
     async def main(clock: MonotonicClock) -> None:
         with device(servo, clock) as process:
@@ -293,8 +293,8 @@ def test_on_a_faster_clock_it_is_as_fast(servo: ServoSim) -> None:
     async def main(clock: MonotonicClock) -> None:
         with device(servo, clock):
             async with servo.open(clock) as live:
-                await live.apply(command(servo, clock, 1.0))
-                assert abs(clock.now() - int((await live.read()).t[0])) < SECOND
+                live.apply(command(servo, clock, 1.0))
+                assert abs(clock.now() - int(live.read().t[0])) < SECOND
             assert servo.is_safe(1.0)
 
     run_real(main, speed=5.0)

@@ -114,12 +114,12 @@ def test_encoder_reads_whole_steps_with_the_stated_noise() -> None:
 def test_apply_clips_and_returns_what_acts() -> None:
     async def main(clock: VirtualClock) -> None:
         async with PAN.open(clock) as live:
-            applied = await live.apply(command(PAN, clock.now(), 9.0))
+            applied = live.apply(command(PAN, clock.now(), 9.0))
             assert applied.data["value"][0] == PAN.limits.max_rad
             assert applied.topic == PAN.describe()[0]
-            expired = await live.apply(command(PAN, clock.now() - SECOND, 0.3))
+            expired = live.apply(command(PAN, clock.now() - SECOND, 0.3))
             assert len(expired) == 0
-            assert (await live.apply(command(PAN, clock.now(), 0.3))).seq == 1
+            assert live.apply(command(PAN, clock.now(), 0.3)).seq == 1
 
     run_virtual(main)
 
@@ -129,9 +129,9 @@ def test_apply_refuses_what_is_no_command(value: float, ttl_s: float) -> None:
     async def main(clock: VirtualClock) -> None:
         async with PAN.open(clock) as live:
             with pytest.raises(PacketError, match="pan/command"):
-                await live.apply(command(PAN, clock.now(), value, ttl_s))
+                live.apply(command(PAN, clock.now(), value, ttl_s))
             with pytest.raises(PacketError, match="no command"):
-                await live.apply(no_events(PAN.describe()[0], clock.now()))
+                live.apply(no_events(PAN.describe()[0], clock.now()))
 
     run_virtual(main)
 
@@ -140,9 +140,9 @@ def test_the_newest_commander_wins() -> None:
     async def main(clock: VirtualClock) -> None:
         async with PAN.open(clock) as old:
             async with PAN.open(clock) as new:
-                await new.apply(command(PAN, clock.now(), 0.3))
+                new.apply(command(PAN, clock.now(), 0.3))
                 with pytest.raises(DeviceError, match="another commander"):
-                    await old.apply(command(PAN, clock.now(), 0.5))
+                    old.apply(command(PAN, clock.now(), 0.5))
 
     run_virtual(main)
 
@@ -152,11 +152,11 @@ def test_the_device_outlives_the_context_that_held_it() -> None:
 
     async def main(clock: VirtualClock) -> None:
         async with servo.open(clock) as live:
-            await live.apply(command(servo, clock.now(), 1.0))
+            live.apply(command(servo, clock.now(), 1.0))
             await clock.advance_to(clock.now() + 300 * MS)
         assert not servo.is_safe(0.0)
         async with servo.open(clock) as live:
-            read = await live.read()
+            read = live.read()
             assert read.data["position"][0] == pytest.approx(1.0, abs=0.01)
         await clock.advance_to(clock.now() + round(servo.travel_s * SECOND))
         assert servo.is_safe(0.0)
@@ -200,7 +200,7 @@ def test_log_writes_every_command_and_its_end(tmp_path: Path) -> None:
     async def main(clock: VirtualClock) -> None:
         async with log.open(clock) as live:
             for value in (0.5, -0.25):
-                await live.apply(command(log, clock.now(), value))
+                live.apply(command(log, clock.now(), value))
                 await clock.advance_to(clock.now() + 300 * MS)
             assert len(log.path.read_text().splitlines()) == 3
 
@@ -217,7 +217,7 @@ def test_log_tells_what_it_could_not_keep(tmp_path: Path) -> None:
     async def main(clock: VirtualClock) -> None:
         async with log.open(clock) as live:
             for _ in range(10):
-                await live.apply(command(log, clock.now(), 0.5))
+                live.apply(command(log, clock.now(), 0.5))
 
     run_virtual(main)
     lines = log.path.read_text().splitlines()
@@ -231,6 +231,6 @@ def test_log_that_cannot_write_fails_the_next_command(tmp_path: Path) -> None:
     async def main(clock: VirtualClock) -> None:
         async with log.open(clock) as live:
             with pytest.raises(DeviceError, match=r"cannot write .*commands\.csv"):
-                await live.apply(command(log, clock.now(), 0.5))
+                live.apply(command(log, clock.now(), 0.5))
 
     run_virtual(main)

@@ -1,0 +1,1 @@
+"""Continuous mode: every event acts at its own nanosecond, and threshold crossings in between are predicted."""
