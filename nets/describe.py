@@ -11,6 +11,7 @@ from nets.dialect import Dialect, resolve
 from nets.engine import Engine
 from nets.errors import DialectError
 from nets.graph import Graph
+from nets.left_open import left_open
 from nets.nir import needs_tectum, read
 
 
@@ -28,7 +29,8 @@ def describe_file(path: Path | str) -> dict[str, Any]:
             "edges": [list(edge) for edge in graph.edges],
             "parameters": sum(graph.parameter_count(name) for name in graph.nodes),
             "notes": list(graph.notes),
-            "left_open": str(error),
+            "left_open": left_open(graph, path),
+            "refused": str(error),
         }
     return Engine(graph, dialect).describe() | {"warnings": warnings(graph, dialect)}
 
@@ -36,11 +38,19 @@ def describe_file(path: Path | str) -> dict[str, Any]:
 def warnings(graph: Graph, dialect: Dialect) -> list[str]:
     """What would surprise a robot that runs for hours, or another reader of the file."""
     told = [needs] if (needs := needs_tectum(graph)) else []
-    drifting = [name for name, node in graph.nodes.items() if isinstance(node, n.IF | n.I | m.RefractoryIF)]
-    if drifting and dialect.floor is None:
-        return [
-            *told,
+    kinds = (n.I,) if dialect.floor is not None else (n.IF, n.I, m.RefractoryIF)
+    drifting = [name for name, node in graph.nodes.items() if isinstance(node, kinds)]
+    if drifting and dialect.slow_leak_s is None:
+        told.append(
             f"{', '.join(drifting)} do not leak: on an endless stream their potentials drift without bound; set a "
-            "`floor` in the dialect, or reset the network now and then by [[on]]",
-        ]
+            "`floor` in the dialect (for a spiking layer), a `slow_leak_s`, or reset the network now and then by [[on]]"
+        )
+    for name, node in graph.nodes.items():
+        for parameter in ("tau", "tau_mem", "tau_syn"):
+            tau = getattr(node, parameter, None)
+            if tau is not None and (tau < dialect.tau_tick_s).any():
+                told.append(
+                    f"{name}: {parameter} is {tau.min():.3g} s, less than a tick ({dialect.tau_tick_s:.3g} s of the "
+                    "file's time): hardly anything lasts from tick to tick; is `tau_tick_s` right?"
+                )
     return told

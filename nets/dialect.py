@@ -137,18 +137,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 def resolve(graph: Graph, path: Path | str | None = None, given: Mapping[str, Any] | None = None) -> Dialect:
     """The dialect by precedence: caller, sidecar, graph metadata, what the file betrays, preset; else refuse."""
-    sources: list[tuple[str, Mapping[str, Any]]] = [("given by the caller", given or {})]
-    if path is not None:
-        sources.append(_sidecar(Path(path)))
-    sources += [_metadata(graph), _inferred(graph)]
-    values: dict[str, Any] = {}
-    provenance: dict[str, str] = {}
-    for origin, settings in sources:
-        for key, value in settings.items():
-            if key not in FIELDS:
-                raise DialectError(f"dialect {origin}: unknown field {key!r}, expected one of {', '.join(FIELDS)}")
-            if key not in values:
-                values[key], provenance[key] = value, origin
+    values, provenance = _stated(graph, path, given)
     if "preset" in values:
         preset = values["preset"]
         if preset != "custom" and preset not in PRESETS:
@@ -175,6 +164,30 @@ def resolve(graph: Graph, path: Path | str | None = None, given: Mapping[str, An
         if key not in values:
             values[key], provenance[key] = value, origin
     return Dialect(**_checked(values, provenance), provenance=MappingProxyType(provenance))
+
+
+def settled(graph: Graph, path: Path | str | None = None) -> frozenset[str]:
+    """The fields that a sidecar, the graph or its numbers settle, a stated preset's among them."""
+    values, _ = _stated(graph, path, None)
+    return frozenset(values) | frozenset(PRESETS.get(str(values.get("preset")), {}))
+
+
+def _stated(
+    graph: Graph, path: Path | str | None, given: Mapping[str, Any] | None
+) -> tuple[dict[str, Any], dict[str, str]]:
+    sources: list[tuple[str, Mapping[str, Any]]] = [("given by the caller", given or {})]
+    if path is not None:
+        sources.append(_sidecar(Path(path)))
+    sources += [_metadata(graph), _inferred(graph)]
+    values: dict[str, Any] = {}
+    provenance: dict[str, str] = {}
+    for origin, settings in sources:
+        for key, value in settings.items():
+            if key not in FIELDS:
+                raise DialectError(f"dialect {origin}: unknown field {key!r}, expected one of {', '.join(FIELDS)}")
+            if key not in values:
+                values[key], provenance[key] = value, origin
+    return values, provenance
 
 
 def _checked(values: dict[str, Any], provenance: Mapping[str, str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from nets import models as m
 from nets import nodes as n
 from nets.graph import Graph
-from nets.lower import Layout, Stamps, lower
+from nets.lower import Index, Layout, Stamps, lower
 from nets.shapes import Shape
 
 
@@ -52,7 +52,7 @@ def lower_into_windows(graph: Graph, path: Sequence[str], given: Shape, pool: st
     )
 
 
-def _elements(stamps: Stamps) -> tuple[n.Array, n.Array, n.Array]:
+def _elements(stamps: Stamps) -> tuple[Index, Index, Index]:
     """Every single weight of every stamp: which stamp, which of its rows, which column."""
     count = stamps.rows * stamps.run
     which = np.repeat(np.arange(len(count)), count)

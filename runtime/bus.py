@@ -150,7 +150,12 @@ class Bus:
         for tap in self._taps:
             tap(arrived, packet)
         delivery = Delivery(arrived, packet)
-        return [s for s in self._routes[packet.topic.name] if not s.push(delivery, stats.lane)]
+        routes = self._routes[packet.topic.name]
+        full = [s for s in routes if not s.push(delivery, stats.lane)]
+        for subscription in routes:
+            if subscription.at_once is not None and not subscription.at_once():
+                subscription.wake()
+        return full
 
     def _route(self) -> None:
         self._routes = {
@@ -194,6 +199,9 @@ class Subscription:
         self.capacity = capacity
         self.policy = policy
         self.stats = SubscriptionStats()
+        self.at_once: Callable[[], bool] | None = None
+        """Called when every ring has its packet, still in the publisher's turn: a consumer that is idle may drain its
+        ring here, say so, and save a turn of the loop. It must not raise and must not take long."""
         self._bus = bus
         self._capacity_bytes = capacity_bytes
         self._rings = {lane: _Ring() for lane in Lane}
@@ -242,7 +250,8 @@ class Subscription:
         depth = self.depth
         if depth > self.stats.high_water:
             self.stats.high_water = depth
-        self._wake()
+        if self.at_once is None:
+            self.wake()
         return True
 
     async def put(self, packet: Packet) -> None:
@@ -294,11 +303,12 @@ class Subscription:
     def close(self) -> None:
         """Whoever waits gets an empty list."""
         self._closed = True
-        self._wake()
+        self.wake()
         if self._space is not None:
             self._space.set()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Let whoever awaits `get` look."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 

@@ -1,8 +1,8 @@
 """The network stage: from the bus through the merge and the pipeline to whoever acts on the decisions.
 
-Short calls run inline. A call of more than `inline_events` events, which may take over 200 µs, goes to the one network
-thread: one call in flight, results in order; what arrives meanwhile waits in the ring and goes as one batch.
-On virtual time everything is inline.
+Short calls run inline, in the very turn in which the packet was published. A call of more than `inline_events` events,
+which may take over 200 µs, goes to the one network thread: one call in flight, results in order; what arrives meanwhile
+waits in the ring and goes as one batch. On virtual time everything is inline.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ class Stage:
         self._journal = journal
         self._act = act
         self._batch: list[Delivery] = []
+        self._busy = False
+        self._failed: asyncio.Future[None] | None = None
         self.lock = asyncio.Lock()
         """Held by whoever touches the pipeline."""
         resets = [Source(topic, drives_time=False) for topic in sorted(pipeline.resets)]
@@ -55,23 +57,53 @@ class Stage:
         )
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled. Takes over from `_at_once` whatever is too much for the publisher's turn."""
         loop = asyncio.get_running_loop()
-        with ThreadPoolExecutor(1, thread_name_prefix="network") as thread:
-            while True:
-                self._batch = await self.subscription.get()
-                async with self.lock:
-                    steps = self.merge.push(self._batch, self._clock.now())
-                    self._batch = []
-                    if not steps:
-                        continue
-                    if sum(step.hi - step.lo for step in steps) <= self._config.inline_events:
-                        self.inline_calls += 1
-                        outcome = self._call(steps)
-                    else:
-                        self.thread_calls += 1
-                        outcome = await asyncio.shield(loop.run_in_executor(thread, self._call, steps))
-                    self._finish(outcome)
+        self._failed = loop.create_future()
+        self.subscription.at_once = self._at_once
+        try:
+            with ThreadPoolExecutor(1, thread_name_prefix="network") as thread:
+                while True:
+                    self._batch = await self.subscription.get()
+                    if self._failed.done():
+                        self._failed.result()
+                    async with self.lock:
+                        steps = self.merge.push(self._batch, self._clock.now())
+                        self._batch = []
+                        if steps:
+                            self._finish(await self._run(steps, loop, thread))
+        finally:
+            self.subscription.at_once = None
+
+    async def _run(self, steps: Sequence[Step], loop: asyncio.AbstractEventLoop, thread: ThreadPoolExecutor) -> Outcome:
+        if self._is_short(steps):
+            self.inline_calls += 1
+            return self._call(steps)
+        self.thread_calls += 1
+        return await asyncio.shield(loop.run_in_executor(thread, self._call, steps))
+
+    def _at_once(self) -> bool:
+        """Take what waits in the publisher's own turn, where nothing is in flight and the call is short."""
+        if self.lock.locked() or self._batch or self._busy or self._failed is None or self._failed.done():
+            return False
+        waiting = self.subscription.peek()
+        if sum(len(delivery.packet) for delivery in waiting) > self._config.inline_events:
+            return False
+        self._busy = True
+        try:
+            steps = self.merge.push(self.subscription.drain(), self._clock.now())
+            if steps:
+                self.inline_calls += 1
+                self._finish(self._call(steps))
+        except Exception as error:
+            self._failed.set_exception(error)
+            self.subscription.close()  # wakes `run`, which raises it
+        finally:
+            self._busy = False
+        return True
+
+    def _is_short(self, steps: Sequence[Step]) -> bool:
+        return sum(step.hi - step.lo for step in steps) <= self._config.inline_events
 
     def waiting(self) -> list[Delivery]:
         """What has arrived and was not taken yet, or not wholly: a recording that begins here must hold it."""
@@ -79,7 +111,7 @@ class Stage:
 
     def poll(self) -> None:
         """Let the merge notice that time has passed; does nothing while a call is in flight."""
-        if self.lock.locked():
+        if self.lock.locked() or self._batch:
             return
         steps = self.merge.poll(self._clock.now())
         if steps:

@@ -52,7 +52,10 @@ def parts(graph: Graph, plain: Graph, path: tuple[str, ...], size: int) -> Itera
     chosen: list[tuple[dict[str, n.Node], int]] = [({}, 0)]
     for name, each in masks:
         chosen = [
-            (scales | {name: n.Scale((each == value).astype(np.float64).reshape(graph.shapes[name]))}, extra + int(value))
+            (
+                scales | {name: n.Scale((each == value).astype(np.float64).reshape(graph.shapes[name]))},
+                extra + int(value),
+            )
             for scales, extra in chosen
             for value in np.unique(each)
         ]

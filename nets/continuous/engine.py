@@ -29,8 +29,9 @@ from nets.engine import NONE, PICOJOULE, Counters, Population, Port, Spikes
 from nets.errors import FeedError, SnapshotError
 from nets.graph import Graph
 from nets.kernels import continuous_layout as L
-from nets.kernels.continuous_feed import INDEX, ORDER, ROOM, TAKEN, feed
+from nets.kernels.continuous_feed import feed
 from nets.kernels.continuous_run import CROWDED, DONE, run
+from nets.kernels.feed import INDEX, ORDER, ROOM, TAKEN
 
 WATCH_EVENTS = 1 << 16
 LEAST_OUTPUTS = 4096
@@ -411,7 +412,7 @@ class _Reader:
 
     def array(self, kind: Any, count: int) -> NDArray[Any]:
         width = np.dtype(kind).itemsize * count
-        if not 0 <= count or self.at + width > len(self.buffer):
+        if count < 0 or self.at + width > len(self.buffer):
             raise SnapshotError(f"the snapshot ends at byte {len(self.buffer)}, expected {self.at + width} or more")
         found = np.frombuffer(self.buffer[self.at : self.at + width], kind)
         self.at += width

@@ -64,7 +64,7 @@ def lambert(x):  # type: ignore[no-untyped-def]
 
 @op
 def root(low, high, start, u, j, h, a, b):  # type: ignore[no-untyped-def]
-    """The one t in [low, high] where u(t) climbs through h: Newton's method, halving where a step leaves the bracket."""
+    """The one t in [low, high] where u(t) climbs through h: Newton's method, or halving where it leaves the bracket."""
     t = start
     for _ in range(200):
         f = ahead(t, u, j, a, b) - h
@@ -134,19 +134,16 @@ def beyond(t, u, j, h, a, b):  # type: ignore[no-untyped-def]
 
 @op
 def with_current_earliest(u, j, h, a, peak):  # type: ignore[no-untyped-def]
-    """A time before which u cannot reach h: NEVER for most, else where the tangent of the concave rise does.
+    """Seconds before which u cannot reach h: NEVER for most, else where the tangent of the rise does.
 
-    Quick reject: max(u, 0) + max(j, 0) peak < h. The margin covers rounding of the sum.
+    Quick reject: max(u, 0) + max(j, 0) peak < h. Without branches, so that a loop over neurons vectorises; the margin
+    covers rounding.
     """
-    if u >= h:
-        return 0.0
-    if h > 0.0:
-        if max(u, 0.0) + max(j, 0.0) * peak < h:
-            return NEVER
-        return (h - u) / (a * (j - u)) if j > u else NEVER
-    if j > 0.0:
-        return (h - u) / (a * (j - u))
-    return math.log(u / h) / a if h < 0.0 else NEVER
+    j = max(j, 0.0)
+    rate = a * (j - u)
+    seconds = max(h - u, 0.0) * (1.0 - 1e-12) / (rate if rate > 0.0 else 1.0)
+    possible = (u >= h) | ((rate > 0.0) & (max(u, 0.0) + j * peak >= h))
+    return seconds if possible else NEVER
 
 
 @op

@@ -19,12 +19,12 @@ DONE, FULL, CROWDED = 0, 1, 2
 
 
 @op
-def solve_first(table, coef, real, dyn, marks, ints):  # type: ignore[no-untyped-def]
-    """Replace the bound at the top of the heap by the exact stamp of its site's first crossing."""
+def solve_first(table, coef, real, dyn, marks, ints, horizon):  # type: ignore[no-untyped-def]
+    """Replace the bound at the top of the heap: by its site's first crossing up to `horizon`, or one beyond that."""
     number = dyn[table[L.H_HEAP]]
     unit = table[L.H_POP_AT] + ints[table[L.H_SITE_POP] + number] * L.P_SIZE
-    due = solve(table, coef, real, dyn, unit, number - table[unit + L.P_SITE0])
-    marks[table[L.H_EXACT] + number] = 1
+    due, exact = solve(table, coef, real, dyn, unit, number - table[unit + L.P_SITE0], horizon)
+    marks[table[L.H_EXACT] + number] = 1 if exact else 0
     schedule(table, dyn, number, due)
     dyn[table[L.H_COUNTERS] + L.N_SOLVED] += 1
 
@@ -49,7 +49,7 @@ def next_moment(table, coef, real, dyn, marks, ints, ahead, ev_t, until):  # typ
         if marks[table[L.H_EXACT] + number] != 0:
             bound = min(bound, due)
             break
-        solve_first(table, coef, real, dyn, marks, ints)
+        solve_first(table, coef, real, dyn, marks, ints, bound)
     return bound
 
 
@@ -61,7 +61,7 @@ def cross_all(table, coef, real, dyn, di, marks, ints, t):  # type: ignore[no-un
         if dyn[table[L.H_DUE] + number] > t:
             break
         if marks[table[L.H_EXACT] + number] == 0:
-            solve_first(table, coef, real, dyn, marks, ints)
+            solve_first(table, coef, real, dyn, marks, ints, t)
             continue
         unit = table[L.H_POP_AT] + ints[table[L.H_SITE_POP] + number] * L.P_SIZE
         site = number - table[unit + L.P_SITE0]
@@ -227,10 +227,10 @@ def put_out(table, ints, real, dyn, di, out_t, out_id, out_value, written, t):  
 
 
 @entry
-def run(
+def run(  # type: ignore[no-untyped-def]
     table, ints, weights, coef, real, dyn, di, marks, ahead, ahead_value, ev_t, ev_index, ev_value,
     out_t, out_id, out_value, watch, until,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """Take all moments before `until`; return (status, output events).
 
     FULL: take the outputs and call again. CROWDED: make room for more spikes under way, and call again.

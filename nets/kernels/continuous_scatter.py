@@ -70,9 +70,7 @@ def send(table, ints, weights, real, dyn, di, marks, ahead, ahead_value, first, 
 
 
 @op
-def send_late(
-    table, ints, weights, coef, real, dyn, di, marks, ahead, ahead_value, first, end, index, size, then, t
-):  # type: ignore[no-untyped-def]
+def send_late(table, ints, weights, coef, real, dyn, di, marks, ahead, ahead_value, first, end, index, size, then, t):  # type: ignore[no-untyped-def]
     """Pass on an event of the past: what of it has not arrived yet travels on, the rest has decayed by its age.
 
     Returns whether it might have changed a spike: a neuron was touched after it, or could have reached its threshold.

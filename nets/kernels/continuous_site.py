@@ -26,8 +26,11 @@ def stamp_after(seconds):  # type: ignore[no-untyped-def]
 
 
 @op
-def solve(table, coef, real, dyn, pop, site):  # type: ignore[no-untyped-def]
-    """Write each neuron's seconds to its crossing (NEVER if another one is stamped earlier); return the first stamp."""
+def solve(table, coef, real, dyn, pop, site, horizon):  # type: ignore[no-untyped-def]
+    """Turn bounds into crossings for each neuron that may come first before `horizon`.
+
+    Returns the first stamp and whether it is exact: else no neuron of the site crosses up to the horizon.
+    """
     kind, n, block = table[pop + L.P_KIND], table[pop + L.P_N], table[pop + L.P_BLOCK]
     v_at, i_at, cross_at, coef_at = (
         table[pop + L.P_V],
@@ -35,62 +38,87 @@ def solve(table, coef, real, dyn, pop, site):  # type: ignore[no-untyped-def]
         table[pop + L.P_CROSS],
         table[pop + L.P_COEF],
     )
-    first = np.int64(L.FAR)
-    for q in range(site * block, (site + 1) * block):
-        k = coef_at + q
-        v, a, rest, threshold = real[v_at + q], coef[k + L.K_RATE * n], coef[k + L.K_REST * n], coef[k + L.K_TH * n]
-        t = NEVER
-        if v >= coef[k + L.K_CMP * n]:
-            t = 0.0
-        elif kind == L.KIND_CURRENT:
-            u, h = v - rest, threshold - rest
-            j = coef[k + L.K_R * n] * (real[i_at + q] - coef[k + L.K_IREST * n])
-            earliest = with_current_earliest(u, j, h, a, coef[k + L.K_PEAK * n])
-            if stamp_after(earliest * (1.0 - 1e-12)) <= first and earliest != NEVER:
-                t = with_current(u, j, h, a, coef[k + L.K_SYN * n])
-        else:
-            t = without_current(v, rest, threshold, a)
-        real[cross_at + q] = t
-        first = min(first, stamp_after(t))
     last = dyn[table[L.H_LAST] + table[pop + L.P_SITE0] + site]
-    return L.FAR if first == L.FAR else last + first
+    first = max(horizon - last, 1)
+    found = False
+    rest_of_them = NEVER
+    for q in range(site * block, (site + 1) * block):
+        t = real[cross_at + q]
+        if t <= 0.0 and -t * 1e9 <= first:
+            k = coef_at + q
+            v, a, rest, threshold = real[v_at + q], coef[k + L.K_RATE * n], coef[k + L.K_REST * n], coef[k + L.K_TH * n]
+            if v >= coef[k + L.K_CMP * n]:
+                t = 0.0
+            elif kind == L.KIND_CURRENT:
+                j = coef[k + L.K_R * n] * (real[i_at + q] - coef[k + L.K_IREST * n])
+                t = with_current(v - rest, j, threshold - rest, a, coef[k + L.K_SYN * n])
+            else:
+                t = without_current(v, rest, threshold, a)
+            t = max(t, 1e-300)  # above 0: no bound any more
+            real[cross_at + q] = t
+        if t > 0.0 and t * 1e9 <= first:
+            first = stamp_after(t)
+            found = True
+        else:
+            rest_of_them = min(rest_of_them, abs(t))
+    if found:
+        return last + first, True
+    return not_before(last, rest_of_them), False
+
+
+@op
+def not_before(t, seconds):  # type: ignore[no-untyped-def]
+    """The first stamp that a crossing no sooner than `seconds` after `t` can have."""
+    ns = seconds * 1e9
+    if not ns < 4e18:
+        return np.int64(L.FAR)
+    return t + max(np.int64(math.ceil(ns)), np.int64(1))
 
 
 @op
 def earliest(table, coef, real, pop, site, t):  # type: ignore[no-untyped-def]
-    """A moment before which no neuron of a site updated at `t` can cross."""
-    kind, n, block = table[pop + L.P_KIND], table[pop + L.P_N], table[pop + L.P_BLOCK]
-    low = site * block
+    """Write for each neuron of a site updated at `t` a bound, -seconds, or NEVER; return the moment of the first.
+
+    Without a current the rise towards rest is concave too: the same tangent with j = 0.
+    """
+    m = np.uint64(table[pop + L.P_N])
+    block = np.uint64(table[pop + L.P_BLOCK])
+    v = np.uint64(table[pop + L.P_V] + site * table[pop + L.P_BLOCK])
+    c = np.uint64(table[pop + L.P_CROSS] + site * table[pop + L.P_BLOCK])
+    k = np.uint64(table[pop + L.P_COEF] + site * table[pop + L.P_BLOCK])
+    rest_at, th_at = k + np.uint64(L.K_REST) * m, k + np.uint64(L.K_TH) * m
+    a_at = k + np.uint64(L.K_RATE) * m
     least = NEVER
-    if kind == L.KIND_CURRENT:
-        v = np.uint64(table[pop + L.P_V] + low)
-        i = np.uint64(table[pop + L.P_I] + low)
-        k = np.uint64(table[pop + L.P_COEF] + low)
-        m = np.uint64(n)
-        open_ones = 0
-        for q in range(np.uint64(block)):
-            rest = coef[k + q + np.uint64(L.K_REST) * m]
-            j = coef[k + q + np.uint64(L.K_R) * m] * (real[i + q] - coef[k + q + np.uint64(L.K_IREST) * m])
-            bound = max(real[v + q] - rest, 0.0) + max(j, 0.0) * coef[k + q + np.uint64(L.K_PEAK) * m]
-            open_ones += 0 if bound < coef[k + q + np.uint64(L.K_TH) * m] - rest else 1
-        if open_ones == 0:
+    if table[pop + L.P_KIND] == L.KIND_CURRENT:
+        i = np.uint64(table[pop + L.P_I] + site * table[pop + L.P_BLOCK])
+        r_at, still_at, peak_at = (
+            k + np.uint64(L.K_R) * m,
+            k + np.uint64(L.K_IREST) * m,
+            k + np.uint64(L.K_PEAK) * m,
+        )
+        possible = 0
+        for q in range(block):
+            u, h = real[v + q] - coef[rest_at + q], coef[th_at + q] - coef[rest_at + q]
+            j = coef[r_at + q] * (real[i + q] - coef[still_at + q])
+            seconds = with_current_earliest(u, j, h, coef[a_at + q], coef[peak_at + q])
+            real[c + q] = -seconds if seconds < NEVER else NEVER
+            possible += 1 if seconds < NEVER else 0
+        if possible == 0:
             return L.FAR
-        for q in range(np.uint64(block)):
-            rest = coef[k + q + np.uint64(L.K_REST) * m]
-            j = coef[k + q + np.uint64(L.K_R) * m] * (real[i + q] - coef[k + q + np.uint64(L.K_IREST) * m])
-            h = coef[k + q + np.uint64(L.K_TH) * m] - rest
-            a, peak = coef[k + q + np.uint64(L.K_RATE) * m], coef[k + q + np.uint64(L.K_PEAK) * m]
-            least = min(least, with_current_earliest(real[v + q] - rest, j, h, a, peak))
+    elif table[pop + L.P_KIND] == L.KIND_LEAK:
+        for q in range(block):
+            rest, threshold = coef[rest_at + q], coef[th_at + q]
+            seconds = with_current_earliest(real[v + q] - rest, 0.0, threshold - rest, coef[a_at + q], 0.0)
+            real[c + q] = -seconds if rest > threshold or seconds == 0.0 else NEVER
     else:
-        v_at, coef_at = table[pop + L.P_V], table[pop + L.P_COEF]
-        for q in range(low, low + block):
-            k = coef_at + q
-            a, rest, threshold = coef[k + L.K_RATE * n], coef[k + L.K_REST * n], coef[k + L.K_TH * n]
-            least = min(least, without_current(real[v_at + q], rest, threshold, a))
-    ns = least * 1e9 * (1.0 - 1e-12)
-    if not ns < 4e18:
-        return L.FAR
-    return t + max(np.int64(math.floor(ns)), 1)
+        for q in range(block):
+            room, slope = coef[th_at + q] - real[v + q], coef[rest_at + q]
+            real[c + q] = -(max(room, 0.0) * (1.0 - 1e-12) / slope) if slope > 0.0 else NEVER
+            if room < 0.0:
+                real[c + q] = -0.0
+    for q in range(block):
+        least = min(least, abs(real[c + q]))
+    return not_before(t, least)
 
 
 @op
@@ -106,7 +134,7 @@ def cross(table, coef, real, dyn, pop, site, t):  # type: ignore[no-untyped-def]
     passed = t - dyn[table[L.H_LAST] + table[pop + L.P_SITE0] + site]
     for q in range(site * block, (site + 1) * block):
         seconds = real[cross_at + q]
-        if stamp_after(seconds) == passed:
+        if seconds > 0.0 and seconds * 1e9 <= passed:
             k = coef_at + q
             since = max(passed * L.SECOND - seconds, 0.0)
             threshold = coef[k + L.K_TH * n]
@@ -166,10 +194,10 @@ def fire(table, coef, real, di, pop, site, spikes):  # type: ignore[no-untyped-d
     subtract, strict = table[pop + L.P_SUBTRACT], table[pop + L.P_STRICT]
     several = subtract != 0 or table[pop + L.P_MULTI] != 0
     for q in range(site * block, (site + 1) * block):
-        k = real[fire_at + q]
+        k, v, compare = real[fire_at + q], real[v_at + q], coef[coef_at + L.K_CMP * n + q]
+        if k == 0.0 and v < compare:
+            continue
         real[fire_at + q] = 0.0
-        v = real[v_at + q]
-        compare = coef[coef_at + L.K_CMP * n + q]
         while v >= compare:
             threshold = coef[coef_at + L.K_TH * n + q]
             times = 1.0
@@ -178,11 +206,10 @@ def fire(table, coef, real, di, pop, site, spikes):  # type: ignore[no-untyped-d
             k += times
             v = v - times * threshold if subtract != 0 else coef[coef_at + L.K_RESET * n + q]
             v = max(v, coef[coef_at + L.K_FLOOR * n + q])
-        if k > 0.0:
-            real[v_at + q] = v
-            di[index_at + spikes] = q
-            real[value_at + spikes] = k
-            spikes += 1
+        real[v_at + q] = v
+        di[index_at + spikes] = q
+        real[value_at + spikes] = k
+        spikes += 1
     return spikes
 
 

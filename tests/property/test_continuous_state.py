@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -112,7 +114,7 @@ KINDS = ("IF", "LIF", "CubaLIF")
 
 def quiet(kind: str, rng: np.random.Generator) -> ContinuousEngine:
     """A layer of different neurons whose thresholds are out of reach."""
-    high = {"r": rng.uniform(0.5, 2, 4), "v_threshold": np.full(4, 1e6), "v_reset": np.zeros(4)}
+    high: dict[str, Any] = {"r": rng.uniform(0.5, 2, 4), "v_threshold": np.full(4, 1e6), "v_reset": np.zeros(4)}
     tau = rng.uniform(0.003, 0.02, 4)
     layer: n.Node
     match kind:

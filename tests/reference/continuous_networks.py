@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,7 @@ def network(seed: int) -> Case:
     nodes["second"] = neuron(rng, (2,), kinds)
     nodes["output"] = n.Output((2,))
     chain += ["second", "output"]
-    edges = list(zip(chain, chain[1:], strict=False))
+    edges = list(pairwise(chain))
     if rng.random() < 0.5:
         back = "second" if image or rng.random() < 0.5 else "first"
         nodes["back"] = n.Linear(rng.uniform(-0.8, 0.4, (2 if back == "second" else 3, 2)))

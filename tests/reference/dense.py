@@ -91,7 +91,7 @@ class Dense:
                         used, i = i, alpha * i + w * x
                 self.i[name] = i
             v = node.v_leak + a * (v - node.v_leak) + gain * r * used
-        if not isinstance(node, n.SPIKING):
+        if isinstance(node, n.GRADED):
             self.v[name] = v
             return np.asarray(v)
         th = np.broadcast_to(node.v_threshold.astype(np.float64), v.shape)

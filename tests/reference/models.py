@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ class DenseModels(Dense):
     def __init__(self, graph: Graph, dialect: Dialect, order: list[str]) -> None:
         super().__init__(graph, dialect, order)
         self.extra: dict[str, dict[str, Real]] = {}
+        self.largest = 1.0
+        """How many thresholds high any potential stood in the last tick: rounding errors are in proportion to it."""
         for name in order:
             shape = graph.shapes[name]
             match graph.nodes[name]:
@@ -42,6 +45,10 @@ class DenseModels(Dense):
                     self.extra[name] = {"b": np.zeros(shape), "refractory": np.zeros(shape)}
                 case n.SpikingModel():
                     self.extra[name] = {"refractory": np.zeros(shape)}
+
+    def step(self, inputs: Mapping[str, Real]) -> dict[str, Real]:
+        self.largest = 1.0
+        return super().step(inputs)
 
     def _neurons(self, name: str, x: Real) -> Real:
         node = self.graph.nodes[name]
@@ -113,6 +120,7 @@ class DenseModels(Dense):
 
     def _note(self, v: Real, th: Real, held: NDArray[np.bool_], *, multi: bool) -> None:
         """How near a decision came to going the other way: a threshold, or two competitors' order."""
+        self.largest = max(self.largest, float(np.abs(v / th).max()), float(np.abs(v).max()))
         levels = np.abs(v / th - np.round(v / th)) if multi else np.abs(v - th)
         near = np.sort((v - th)[~held])
         self.closest = min(self.closest, float(np.where(held, np.inf, levels).min()))
@@ -140,7 +148,7 @@ class DenseModels(Dense):
         extra = self.extra[name]
         extra["count"] = extra["count"] + x
         most = taps(node, extra["count"], self.graph.shapes[name]).max(0)
-        out = np.maximum(most - extra["out"], 0)
+        out: Real = np.maximum(most - extra["out"], 0)
         extra["out"] = extra["out"] + out
         return out
 

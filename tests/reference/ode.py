@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -112,11 +113,11 @@ def _first(v: list[float], threshold: float, h: float) -> float | None:
         return 0.0 if slope[0] > 0 else None
     turns = [0.0, h]
     pieces = np.linspace(0.0, h, 9)
-    for low, high in zip(pieces, pieces[1:], strict=False):
+    for low, high in pairwise(pieces):
         if (value(slope, float(low)) < 0) != (value(slope, float(high)) < 0):
             turns.append(_halve(slope, float(low), float(high)))
     turns.sort()
-    for low, high in zip(turns, turns[1:], strict=False):
+    for low, high in pairwise(turns):
         if value(f, high) >= 0:
             return _halve(f, low, high)
     return None

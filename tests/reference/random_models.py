@@ -29,11 +29,11 @@ def model_cases(draw: st.DrawFn) -> Case:
         def p(low: float, high: float) -> Any:
             return np.full(shape, rng.uniform(low, high)) if one else rng.uniform(low, high, shape)
 
-        compete = {
+        compete: dict[str, Any] = {
             "winners": draw(st.sampled_from([0, 0, 1, 2])),
             "inhibition": draw(st.sampled_from([0.0, 0.0, 0.3, 1.5])),
         }
-        hold = {"refractory": draw(st.sampled_from([0.0, 0.001, 0.003, 0.0043]))} | compete
+        hold: dict[str, Any] = {"refractory": draw(st.sampled_from([0.0, 0.001, 0.003, 0.0043]))} | compete
         leak = p(-0.5, 0.4) if draw(st.booleans()) else p(0.3, 2.5)
         threshold = {"v_threshold": p(0.5, 2)}
         reset = {"v_reset": p(-0.2, 0.2)}

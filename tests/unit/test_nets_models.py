@@ -51,7 +51,7 @@ def feed(engine: Engine, ticks: Any, index: Any = 0, value: Any = 1.0) -> None:
 
 
 def ticks_of(spikes: Spikes) -> list[int]:
-    return (spikes.t // MS - 1).tolist()
+    return [int(t) // MS - 1 for t in spikes.t]
 
 
 # published models
@@ -139,11 +139,11 @@ def test_input_during_the_refractory_time_is_lost_and_a_synaptic_current_is_not(
 
 
 def test_an_adaptive_neuron_slows_down_and_recovers_in_silence() -> None:
-    node = m.AdaptiveLIF(**lif(), beta=1.7, tau_a=0.2)
+    node = m.AdaptiveLIF(**lif(), beta=10.0, tau_a=0.2)
     engine = engine_of(layer(node, weight=3.0))
     feed(engine, range(300))
     gaps = np.diff(ticks_of(engine.advance(300 * MS)))
-    assert gaps[-1] > 1.2 * gaps[0]
+    assert gaps[-1] > 1.5 * gaps[0]
     before = float(engine.variables()["layer"]["b"][0])
     engine.advance(1300 * MS)
     assert float(engine.variables()["layer"]["b"][0]) == pytest.approx(before * np.exp(-1.0 / 0.2), rel=1e-9)
@@ -160,7 +160,7 @@ def test_store_and_recall_needs_the_adaptation() -> None:
         feed(engine, range(1200, 1300))
         return len(engine.advance(1400 * MS))
 
-    assert answer(1.7, burst=True) < 0.75 * answer(1.7, burst=False)
+    assert answer(20.0, burst=True) < 0.9 * answer(20.0, burst=False)
     assert answer(0.0, burst=True) == answer(0.0, burst=False)
 
 
@@ -366,7 +366,7 @@ def test_a_bias_into_a_pool_is_refused() -> None:
         (lambda: m.HodgkinHuxley(c_m=np.nan), "c_m is not finite"),
         (
             lambda: layer(m.Izhikevich(a=np.full((1, 3), 0.02)), size=3),
-            r"layer: receives \(3,\) from w|layer: Izhikevich.a",
+            r"layer: Izhikevich.a has shape \(1, 3\), its input has \(3,\)",
         ),
     ],
 )
@@ -443,7 +443,7 @@ def test_a_graph_of_nir_nodes_is_written_without_a_word(tmp_path: Path) -> None:
         ('{"op": "SRM", "version": 1, "parameters": {}}', "op 'SRM' on LIF"),
         ('{"op": "AdaptiveLIF", "version": 1, "parameters": {}}', "AdaptiveLIF without beta"),
         ('{"op": "AdaptiveLIF", "version": 1, "parameters": {"beta": {"dtype": "O"}}}', "beta is not an array"),
-        ('{"op": "AdaptiveLIF", "version": 1, "parameters": {"beta": "x"}}', "expected real numbers"),
+        ('{"op": "AdaptiveLIF", "version": 1, "parameters": {"beta": "x", "tau_a": 1}}', "expected real numbers"),
         ('{"op": "AdaptiveLIF", "version": 1}', "version 1 of AdaptiveLIF"),
     ],
 )
