@@ -14,12 +14,13 @@ first (of equals the first in memory: channels of a place, then places), and tak
 every other neuron at once, before the next one is judged; at most `winners` fire (0: no limit). Losers keep what they
 have. A tick with inhibition touches its whole layer.
 
-The published models are stepped, and their drive r x holds for the tick. Their units are the published ones: ms, mV.
+The published models are stepped; their drive r x holds for the tick, limited to 1e6 either way. Their units are the published ones: ms, mV.
 
     Izhikevich      v' = 0.04 v^2 + 5 v + 140 - u + r x,  u' = a (b v - u);  v >= v_peak: v <- c, u <- u + d
-                    (Izhikevich 2003; Euler, v first, steps of at most 0.5 ms)
+                    (Izhikevich 2003; Euler, v first and cut off at its peak, steps of at most 0.5 ms)
     HodgkinHuxley   c_m v' = r x - g_na m^3 h (v - e_na) - g_k n^4 (v - e_k) - g_l (v - e_l);  a spike is an upward
-                    crossing of v_threshold  (rates of the squid axon at rest -65 mV; exponential Euler, 0.01 ms)
+                    crossing of v_threshold  (rates of the squid axon at rest -65 mV, read between -150 and
+                    150 mV; exponential Euler, steps of at most 0.01 ms)
 
     MaxPool2d       each window passes on what its leader's running count gains: out = max(count) - all out before
 """

@@ -1,7 +1,7 @@
 """Everything that must hold, in one run: lint, format, types, import contracts, tests. `make test` is this.
 
     python tests/check.py           all of it
-    python tests/check.py --soak    what takes minutes, the output also to docs/results/soak-run.txt
+    python tests/check.py --soak    what takes minutes; results to docs/results
     python tests/check.py --bench   the benchmarks
 
 With TECTUM_STRICT_SKIPS=1 (CI) a skip that is not in tests/allowed_skips.txt fails the run.
@@ -27,6 +27,7 @@ def main(argv: list[str]) -> int:
     if "--bench" in argv:
         return run("bench", [str(BIN / "tectum"), "bench", "all", "--save"])
     if "--soak" in argv:
+        os.environ.setdefault("TECTUM_RESULTS", str(ROOT / "docs" / "results"))
         return pytest(["-m", "soak", "--timeout=1800", "-s"])
     failed = [
         name

@@ -31,14 +31,14 @@ def run(args: argparse.Namespace, environment: dict[str, str]) -> int:
     if args.lifeline:
         lifeline.follow()
     common.use_kernel_cache(environment)
-    from nets.kernels.build import is_warm, warm
+    from nets.kernels.build import is_built, warm
     from runtime.config import load_robot, with_sockets
     from runtime.control import ControlOptions, control, prepare_process
     from runtime.places import Places
 
-    if not is_warm():
-        progress = common.Progress("Compiling the kernels (once)")
-        warm(lambda detail, fraction: _quietly(lambda: progress(detail, fraction)))
+    what = "Loading the kernels" if is_built() else "Compiling the kernels (once, about half a minute)"
+    progress = common.Progress(what)
+    warm(lambda detail, fraction: _quietly(lambda: progress(detail, fraction)))
     sockets = {}
     for device in args.device:
         name, _, socket = device.partition("=")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from runtime.commands import common
 from runtime.core.clock import MonotonicClock
-from runtime.places import root
+from runtime.places import places, root
 
 DESCRIPTION = (
     "Look at clock, permissions, devices, broker and kernel cache; exit status 1 where something must be mended."
@@ -62,7 +62,9 @@ def findings(args: argparse.Namespace, environment: dict[str, str]) -> Iterator[
     yield "good", "robot file", str(path)
     if robot.mqtt is not None:
         yield _reach(robot.mqtt.host, robot.mqtt.port)
-    if robot.http.enabled:
+    if places(robot.robot, environment).running():
+        yield "note", "http port", f"robot {robot.robot!r} is running here"
+    elif robot.http.enabled:
         yield _port(robot.http.host, robot.http.port)
 
 

@@ -47,6 +47,17 @@ def describe(path: Path, environment: dict[str, str]) -> dict[str, Any]:
         return describe_network(path)
     from sensors.formats.describe import describe_file
 
+    if path.is_dir():
+        from sensors.dvs_file import EXTENSIONS
+
+        files = sorted(p for p in path.iterdir() if p.suffix.lower() in EXTENSIONS and p.is_file())
+        if files:
+            return {
+                "path": str(path),
+                "playlist_files": len(files),
+                "bytes": sum(p.stat().st_size for p in files),
+                "first": describe_file(files[0]),
+            }
     return describe_file(path)
 
 

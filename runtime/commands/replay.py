@@ -42,13 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, environment: dict[str, str]) -> int:
     common.use_kernel_cache(environment)
-    from nets.kernels.build import warm
+    from nets.kernels.build import is_built, warm
     from runtime.recording.reader import Recording
     from runtime.verify import Verifier
 
     if not args.recording.is_file():
         raise ConfigError(f"there is no recording {str(args.recording)!r}")
-    warm(common.Progress("Compiling the kernels (once)"))
+    what = "Loading the kernels" if is_built() else "Compiling the kernels (once, about half a minute)"
+    warm(common.Progress(what))
     recording = Recording(args.recording)
     verifier = Verifier(recording)
     given = "speed" in args and args.speed is not None

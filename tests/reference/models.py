@@ -199,7 +199,8 @@ def izhikevich(
 
 
 def rates(v: float) -> dict[str, tuple[float, float]]:
-    """alpha and beta of each gate, per ms."""
+    """alpha and beta of each gate, per ms; read between -150 and 150 mV."""
+    v = float(np.clip(v, -150.0, 150.0))
 
     def ratio(x: float) -> float:
         return x / (1 - math.exp(-x)) if x else 1.0
