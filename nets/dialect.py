@@ -18,7 +18,8 @@ One tick of a neuron with input x (the weighted sum of the tick's spikes and its
     floor      none, a potential, "-threshold", or "-threshold of IF": v never ends a tick below it
 
 dt_s is the length of a tick on the robot. tau_tick_s is the length of a tick in the file's own time constants: the same
-unless the simulator counts in ticks (Sinabs: 1 s stands for a tick) or writes a fixed one (snnTorch: 0.1 ms).
+unless the simulator counts in ticks (Sinabs: 1 s stands for a tick) or writes a fixed one (snnTorch: 0.1 ms, which r
+betrays).
 """
 
 from __future__ import annotations
@@ -123,10 +124,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "norse_lifcell": _Rules(
             "euler", "decay", "unit", "current", "add_use_decay", False, ">", "value", synapse_gain="unit"
         ),
-        "snntorch": _Rules(*_EULER, "decay_add", False, ">", "value", tau_tick_s=1e-4),
-        "snntorch_subtract": _Rules(
-            *_EULER, "decay_add", False, ">", "subtract", tau_tick_s=1e-4, reset_at="next_tick"
-        ),
+        "snntorch": _Rules(*_EULER, "decay_add", False, ">", "value"),
+        "snntorch_subtract": _Rules(*_EULER, "decay_add", False, ">", "subtract", reset_at="next_tick"),
         "rockpool": _Rules("exponential", "unit", "unit", "ignore", "add_decay", True, ">=", "subtract"),
         "spikingjelly": _Rules("euler", "decay", "dt", "apply", "decay_add", False, ">=", "value"),
         "lava": _Rules(*_EULER, "decay_add", False, ">", "value"),
@@ -247,15 +246,19 @@ def _metadata(graph: Graph) -> tuple[str, Mapping[str, Any]]:
     return "graph metadata", dialect
 
 
+@np.errstate(over="ignore", invalid="ignore")  # absurd numbers betray nothing
 def _inferred(graph: Graph) -> tuple[str, Mapping[str, Any]]:
     """The tick where every leaky neuron agrees on r = tau / dt and, if it has a current, on w_in = tau_syn / dt."""
     ticks: list[n.Array] = []
     origin = "inferred from r = tau / dt"
+    at_once: list[n.Array] = []  # time constants where r = 1: they fit only if they last one tick themselves
     for name in graph.of_kind(n.CubaLIF, n.CubaLI, n.LIF, n.LI):
         node: Any = graph.nodes[name]
-        if (node.r == 1).all() or (node.r <= 0).any():
+        if (node.r <= 0).any():
             return "inferred", {}
-        if isinstance(node, n.CubaLIF | n.CubaLI):
+        if (node.r == 1).all():
+            at_once.append(np.ravel(node.tau_mem if isinstance(node, n.CubaLIF | n.CubaLI) else node.tau))
+        elif isinstance(node, n.CubaLIF | n.CubaLI):
             if (node.w_in <= 0).any():
                 return "inferred", {}
             origin = "inferred from r = tau_mem / dt and w_in = tau_syn / dt"
@@ -264,11 +267,11 @@ def _inferred(graph: Graph) -> tuple[str, Mapping[str, Any]]:
             ticks.append(np.ravel(node.tau / node.r))
     if not ticks:
         return "inferred", {}
-    every = np.concatenate(ticks).astype(np.float64)
+    every = np.concatenate(ticks + at_once).astype(np.float64)
     dt = float(np.median(every))
     # a resistance may be anything: three agreeing digits of a round number are no accident
     stated = dt if "w_in" in origin else float(f"{dt:.2g}")
-    if np.abs(every - stated).max() > 1e-4 * dt:
+    if not (1e-9 <= stated <= 1e5 and np.abs(every - stated).max() <= 1e-4 * dt):
         return "inferred", {}
     tick = float(f"{stated:.6g}")
     return origin, {"dt_s": tick, "tau_tick_s": tick}

@@ -11,7 +11,7 @@ import hashlib
 import math
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -20,13 +20,15 @@ from numpy.typing import NDArray
 
 from nets import nodes as n
 from nets.dialect import Dialect
-from nets.errors import FeedError, SnapshotError
+from nets.errors import FeedError, SnapshotError, UnsupportedError
 from nets.graph import Graph
 from nets.kernels import layout as L
 from nets.kernels.feed import INDEX, ORDER, ROOM, TAKEN, feed
 from nets.kernels.run import FULL, run
 from nets.lazy import potentials, variables
 from nets.program import Program, compile_program
+from nets.swap import Swap, carry
+from nets.thresholds import DEFAULT, Thresholds
 
 WATCH_EVENTS = 1 << 16
 LEAST_OUTPUTS = 4096
@@ -93,14 +95,21 @@ def _spikes(t: NDArray[np.int64], ids: NDArray[np.int32], value: NDArray[np.floa
 
 NONE = Spikes(np.zeros(0, np.int64), np.zeros(0, np.int16), np.zeros(0, np.int32), np.zeros(0, np.float32))
 NO_VALUES = np.zeros(0, np.float32)
-NO_VALUES.flags.writeable = False
 
 
 class Engine:
     """Runs one graph under one dialect. Not for two threads at once; kernels release the GIL."""
 
-    def __init__(self, graph: Graph, dialect: Dialect, *, dtype: Any = np.float32, t0: int = 0) -> None:
-        self._program: Program = compile_program(graph, dialect, dtype)
+    def __init__(
+        self,
+        graph: Graph,
+        dialect: Dialect,
+        *,
+        dtype: Any = np.float32,
+        t0: int = 0,
+        thresholds: Thresholds = DEFAULT,
+    ) -> None:
+        self._program: Program = compile_program(graph, dialect, dtype, thresholds)
         program = self._program
         header = program.table
         self._ports = {name: k for k, name in enumerate(program.inputs)}
@@ -148,6 +157,11 @@ class Engine:
     @property
     def dialect(self) -> Dialect:
         return self._program.dialect
+
+    @property
+    def program(self) -> Program:
+        """The compiled network: for looking at, never for changing."""
+        return self._program
 
     @property
     def dt_ns(self) -> int:
@@ -211,14 +225,10 @@ class Engine:
                     f"cannot advance to {until}: the network is at {self.now}, and time never runs backwards"
                 )
             return NONE
-        state, program = self._state, self._program
+        arguments = self.kernel_arguments(end)
         parts: list[Spikes] = []
         while True:
-            status, count = run(
-                program.table, program.ints, program.weights, state.real, state.dyn, state.di, state.marks,
-                self._ev_tick, self._ev_index, self._ev_value, self._out_t, self._out_id, self._out_value,
-                self._watch, end,
-            )  # fmt: skip
+            status, count = run(*arguments)
             if count:
                 parts.append(_spikes(self._out_t[:count], self._out_id[:count], self._out_value[:count]))
                 dyn[self._counters_at + L.N_OUT] += count
@@ -229,6 +239,15 @@ class Engine:
         if len(parts) == 1:
             return parts[0]
         return Spikes(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("t", "port", "index", "value")))
+
+    def kernel_arguments(self, end: int) -> tuple[Any, ...]:
+        """What `nets.kernels.run.run` takes to close the ticks before tick `end`."""
+        state, program = self._state, self._program
+        return (
+            program.table, program.ints, program.weights, state.real, state.dyn, state.di, state.marks,
+            self._ev_tick, self._ev_index, self._ev_value, self._out_t, self._out_id, self._out_value,
+            self._watch, end,
+        )  # fmt: skip
 
     def next_cost(self) -> int:
         """At most so many synaptic operations to close the ticks of the buffered events; recurrence may go on after."""
@@ -378,17 +397,11 @@ class Engine:
         state.marks[:] = np.frombuffer(parts[3], np.uint8)
         state.dyn[self._counters_at + L.N_PENDING] = np.frombuffer(parts[4], np.int64)[0]
         for k, count in enumerate(counts.tolist()):
-            port = self._ports_at + k * L.Q_SIZE
-            state.dyn[port + L.Q_HEAD] = state.dyn[port + L.Q_TAIL] = 0
-            if count > state.dyn[port + L.Q_CAP]:
-                self._grow(k, count)
-            base = int(state.dyn[port + L.Q_BASE])
-            for column, width, kind in (
-                (self._ev_tick, 8, np.int64), (self._ev_index, 4, np.int32), (self._ev_value, 4, np.float32)
-            ):  # fmt: skip
-                column[base : base + count] = np.frombuffer(body[at : at + count * width], kind)
+            columns: list[Any] = []
+            for width, kind in ((8, np.int64), (4, np.int32), (4, np.float32)):
+                columns.append(np.frombuffer(body[at : at + count * width], kind))
                 at += count * width
-            state.dyn[port + L.Q_TAIL] = count
+            self._put_events(k, *columns)
         self._hashed = None
 
     def hash(self) -> bytes:
@@ -404,7 +417,61 @@ class Engine:
         now = struct.pack("<qq", int(state.dyn[self._t0_at]), int(state.dyn[self._tick_at]))
         return hashlib.blake2b(self._hashed[1] + now, digest_size=16).digest()
 
+    def swap(self, graph: Graph, dialect: Dialect) -> Swap:
+        """Go on with another graph, other weights or rules, from the same time; or raise and change nothing.
+
+        The length of a tick stays. Buffered events of ports that stay are kept, counters go on.
+        """
+        if dialect.dt_ns != self._dt:
+            raise UnsupportedError(f"a tick of {dialect.dt_ns} ns, the running network's has {self._dt} ns")
+        program, state = self._program, self._state
+        other = Engine(graph, dialect, dtype=program.dtype, thresholds=program.thresholds)
+        dyn = other._state.dyn
+        tick = int(state.dyn[self._tick_at])
+        dyn[other._t0_at], dyn[other._tick_at] = state.dyn[self._t0_at], tick
+        dyn[other._counters_at : other._counters_at + L.N_SIZE] = state.dyn[
+            self._counters_at : self._counters_at + L.N_SIZE
+        ]
+        dyn[other._counters_at + L.N_PENDING] = 0
+        report = carry(program, state, other._program, other._state, tick)
+        dropped = 0
+        for name, events in zip(self._ports, self._events(), strict=True):
+            kept = name in other._ports and other._inputs[name].shape == self._inputs[name].shape
+            if kept:
+                other._put_events(other._ports[name], *events)
+            else:
+                dropped += len(events[0])
+        counted = dict(zip((p.name for p in self._populations), self._spike_counts(), strict=True))
+        at = int(other._program.table[L.H_SPIKES])
+        for k, p in enumerate(other._populations):
+            dyn[at + k] = counted.get(p.name, 0)
+        dyn[other._counters_at + L.N_DROPPED] += dropped
+        dyn[other._counters_at + L.N_VERSION] += 1
+        other._watch, other._watch_lost = self._watch, self._watch_lost
+        other._watch_read = int(dyn[other._counters_at + L.N_WATCH])
+        self.__dict__ = other.__dict__
+        return replace(report, events_dropped=dropped)
+
+    def _spike_counts(self) -> list[int]:
+        at = int(self._program.table[L.H_SPIKES])
+        return [int(count) for count in self._state.dyn[at : at + len(self._populations)]]
+
     # port buffers
+
+    def _put_events(
+        self, number: int, tick: NDArray[np.int64], index: NDArray[np.int32], value: NDArray[np.float32]
+    ) -> None:
+        """Make these the only events of a port's buffer."""
+        dyn, count = self._state.dyn, len(tick)
+        port = self._ports_at + number * L.Q_SIZE
+        dyn[port + L.Q_HEAD] = dyn[port + L.Q_TAIL] = 0
+        if count > dyn[port + L.Q_CAP]:
+            self._grow(number, count)
+        base = int(dyn[port + L.Q_BASE])
+        self._ev_tick[base : base + count] = tick
+        self._ev_index[base : base + count] = index
+        self._ev_value[base : base + count] = value
+        dyn[port + L.Q_TAIL] = count
 
     def _events(self) -> list[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]]:
         found = []
@@ -438,24 +505,16 @@ class Engine:
 
 
 def _typed(port: str, what: str, array: Any, dtype: Any) -> NDArray[Any]:
+    """As the kernel takes it: calls are fast with writable arrays alone, and it is compiled for one type."""
     if type(array) is np.ndarray and array.dtype == dtype and array.ndim == 1 and array.flags.c_contiguous:
-        return _read_only(array)
+        return array if array.flags.writeable else array.copy()
     given = np.asarray(array)
     if given.ndim != 1 or (given.size and given.dtype.kind not in ("iu" if dtype is not np.float32 else "fiu")):
         raise FeedError(f"{port}: {what} is {given.dtype}{given.shape}, expected {np.dtype(dtype)}(n,)")
     converted = given.astype(dtype)
     if dtype is np.int32 and given.size and not bool((converted == given).all()):
         raise FeedError(f"{port}: an {what} does not fit {np.dtype(dtype)}")
-    return _read_only(np.ascontiguousarray(converted))
-
-
-def _read_only(array: NDArray[Any]) -> NDArray[Any]:
-    """A view that shows the kernel one type whether or not the caller may write: else it would compile twice."""
-    if not array.flags.writeable:
-        return array
-    view = array.view()
-    view.flags.writeable = False
-    return view
+    return np.ascontiguousarray(converted)
 
 
 def _output_shape(graph: Graph, name: str) -> tuple[int, ...]:

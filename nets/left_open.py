@@ -39,24 +39,23 @@ QUESTIONS: tuple[tuple[str, tuple[type[n.Node], ...], str], ...] = (
 )
 
 
-def left_open(graph: Graph, path: Path | str | None = None) -> list[str]:
-    """One line for each rule that this graph needs and nothing settles, then what to do."""
+def left_open(graph: Graph, path: Path | str | None = None) -> dict[str, str]:
+    """Each rule that this graph needs and nothing settles, as a question; hints; and what to do."""
     known = settled(graph, path)
-    told = [
-        f"{key}: {question}{_choices(key)}"
+    told = {
+        key: question + _choices(key)
         for key, kinds, question in QUESTIONS
         if key not in known and graph.of_kind(*kinds)
-    ]
+    }
     if "recurrent_delay" not in known and any(p.delayed for p in _paths(graph)):
-        told.append("recurrent_delay: how many ticks a spike needs around a loop")
-    told += [f"hint: {hint}" for hint in hints(graph)]
-    name = "NAME" if path is None else Path(path).stem
-    example = " and ".join(
-        f"{key} = {value}" for key, value in (("preset", '"sinabs"'), ("dt_s", "1e-3")) if key not in known
-    )
-    if example:
-        told.append(
-            f"to settle it, write for example {example} (presets: {', '.join(PRESETS)}) where the network is "
+        told["recurrent_delay"] = "how many ticks a spike needs around a loop"
+    if found := list(hints(graph)):
+        told["hint"] = "; ".join(found)
+    examples = {"preset": '"sinabs"', "dt_s": "1e-3"}
+    if missing := [f"{key} = {value}" for key, value in examples.items() if key not in known]:
+        name = "NAME" if path is None else Path(path).stem
+        told["to settle it"] = (
+            f"write for example {' and '.join(missing)} (presets: {', '.join(PRESETS)}) where the network is "
             f"configured or into {name}.dialect.toml beside the file; docs/dialects.md says how to choose"
         )
     return told

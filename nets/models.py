@@ -14,7 +14,8 @@ first (of equals the first in memory: channels of a place, then places), and tak
 every other neuron at once, before the next one is judged; at most `winners` fire (0: no limit). Losers keep what they
 have. A tick with inhibition touches its whole layer.
 
-The published models are stepped; their drive r x holds for the tick, limited to 1e6 either way. Their units are the published ones: ms, mV.
+The published models are stepped; their drive r x holds for the tick, limited to 1e6 either way. Their units are the
+published ones: ms, mV.
 
     Izhikevich      v' = 0.04 v^2 + 5 v + 140 - u + r x,  u' = a (b v - u);  v >= v_peak: v <- c, u <- u + d
                     (Izhikevich 2003; Euler, v first and cut off at its peak, steps of at most 0.5 ms)

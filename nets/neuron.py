@@ -8,6 +8,7 @@ A site may sleep where it provably cannot fire, or meet its floor, without input
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -100,6 +101,7 @@ def rule_of(name: str, node: n.Node, size: int, drive: Real, dialect: Dialect, d
     strict = dialect.threshold == ">"
     real = np.dtype(dtype).type
     threshold = parameter("v_threshold", np.inf) if not graded else np.full(size, np.inf)
+    check_fits(name, np.stack([a, g, c, s, alpha, h, e, parameter("v_reset"), 0 * a if graded else threshold]), dtype)
     compare = threshold.astype(real)
     if strict and not graded:
         compare = np.nextafter(compare, real(np.inf))
@@ -147,6 +149,14 @@ def rule_of(name: str, node: n.Node, size: int, drive: Real, dialect: Dialect, d
             rows[L.K_DROOM] = np.where(np.isinf(floor), -np.inf, nearest)
     start = np.maximum(floor, 0.0)
     return Rule(kind, sleep, graded, rows, dialect.multi_spike, strict, dialect.reset == "subtract", start)
+
+
+def check_fits(name: str, values: Real, dtype: Any) -> None:
+    """What was finite in a file must be finite in the arithmetic that runs it."""
+    limit = float(np.finfo(dtype).max)
+    if not (np.abs(values) <= limit).all():
+        worst, kind = np.abs(values).max(), np.dtype(dtype)
+        raise UnsupportedError(f"{name}: a weight or coefficient is {worst:.3g}, {kind} holds at most {limit:.3g}")
 
 
 def _check_stable(name: str, parameter: str, factor: Real, dialect: Dialect) -> None:

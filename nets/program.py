@@ -19,7 +19,8 @@ from nets.kernels import layout as L
 from nets.linear import constant_drive
 from nets.lower import Layout, Stamps, layout_of, lower
 from nets.model_rules import model_rule
-from nets.neuron import Rule, rule_of
+from nets.neuron import Rule, check_fits, rule_of
+from nets.relay import RELAYS, delay_ticks, relay_rule
 from nets.thresholds import DEFAULT, Thresholds
 from nets.units import Path, Wiring, wire
 from nets.windows import lower_into_windows
@@ -81,6 +82,7 @@ class Program:
     port_synops: tuple[int, ...]
     """The synaptic operations of an event at every index of a port at once."""
     fingerprint: bytes
+    thresholds: Thresholds
 
 
 @dataclass
@@ -117,6 +119,7 @@ class _Builder:
         return at
 
 
+@np.errstate(over="ignore", invalid="ignore")  # `check_fits` names what grew beyond all bounds
 def compile_program(
     graph: Graph, dialect: Dialect, dtype: Any = np.float32, thresholds: Thresholds = DEFAULT
 ) -> Program:
@@ -139,6 +142,9 @@ def compile_program(
                 stamps = lower_into_windows(graph, path.nodes, graph.shapes[path.source], unit.name, unit.layout)
             else:
                 stamps = lower(graph, path.nodes, graph.shapes[path.source], unit.layout)
+            where = " -> ".join((path.source, *path.nodes, path.target))
+            check_fits(where, stamps.weights, kind)
+            check_fits(where, stamps.gain, kind)
             conn, most, total = _connection(build, path, stamps, unit, by_name, inputs, graph)
             conns.append(conn)
             dense += total
@@ -159,8 +165,15 @@ def compile_program(
         row[L.P_LAST], row[L.P_COUNT] = dyn.take(sites), dyn.take(1)
         row[L.P_LIST], row[L.P_MARK] = di.take(sites), marks.take(sites)
         row[L.P_DELAY] = dialect.recurrent_delay
-        if unit.name in delayed:
+        node = graph.nodes[unit.name]
+        if unit.name in delayed or isinstance(node, n.Delay):
             slots = dialect.recurrent_delay
+            if isinstance(node, n.Delay):
+                ticks = delay_ticks(unit.name, node, size, dialect)[unit.layout.external]
+                if unit.name in delayed and not ticks.all():
+                    raise UnsupportedError(f"{unit.name}: a Delay that closes a cycle is under half a tick")
+                slots = int(ticks.max()) + 1
+                row[L.P_LATER], row[L.P_DELAY] = build.put_ints(ticks), slots
             row[L.P_RING_V], row[L.P_RING_I], row[L.P_RING_N] = (
                 real.take(slots * size),
                 di.take(slots * size),
@@ -216,11 +229,9 @@ def compile_program(
     for array in (table, ints, weights):
         digest.update(array.dtype.str.encode() + array.tobytes())
     digest.update(repr(thresholds).encode())
-    for array in (table, ints, weights):
-        array.flags.writeable = False
     return Program(
         graph, dialect, kind, table, ints, weights, state, hashed_real, hashed_dyn, hashed_di, inputs, outputs, units,
-        wiring, dense, tuple(fan_out), tuple(port_synops), digest.digest(),
+        wiring, dense, tuple(fan_out), tuple(port_synops), digest.digest(), thresholds,
     )  # fmt: skip
 
 
@@ -232,11 +243,13 @@ def _units(graph: Graph, dialect: Dialect, wiring: Wiring, real: type) -> tuple[
         paths = [path.nodes for path in wiring.paths if path.target == name]
         layout = layout_of(graph, shape, paths)
         make: Any = model_rule if isinstance(node, n.SpikingModel | n.Pooling) else rule_of
+        if isinstance(node, RELAYS):
+            make = relay_rule
         rule: Rule = make(name, node, math.prod(shape), constant_drive(graph, name), dialect, real)
         if rule.extra is not None:
             rule = replace(rule, extra=replace(rule.extra, initial=rule.extra.initial[:, layout.external]))
         rule = replace(rule, coefficients=rule.coefficients[:, layout.external], start=rule.start[layout.external])
-        spiking = isinstance(node, n.SPIKING)
+        spiking = isinstance(node, (*n.SPIKING, n.Threshold))
         units.append(Unit(name, shape, layout, rule, len(units), report if spiking else -1))
         report += spiking
     return tuple(units)
@@ -293,7 +306,8 @@ def _connection(
     each = np.bincount(source[order], minlength=size)
     pointer = np.concatenate([[0], np.cumsum(each)])
     per_source = np.bincount(source[order], weights=synops, minlength=size)
-    kind = L.FROM_PORT if path.source in inputs else L.FROM_RING if path.delayed else L.FROM_TICK
+    late = path.delayed or isinstance(graph.nodes[path.source], n.Delay)
+    kind = L.FROM_PORT if path.source in inputs else L.FROM_RING if late else L.FROM_TICK
     number = inputs.index(path.source) if path.source in inputs else by_name[path.source].row
     row = [0] * L.C_SIZE
     row[L.C_KIND], row[L.C_SRC] = kind, number

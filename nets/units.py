@@ -1,7 +1,8 @@
 """What a program runs: the units of a graph in order of computation, and the linear paths between them.
 
-A unit is a layer of neurons, or the sum in front of an Output that no neuron precedes. A path that closes a cycle
-is delayed; cycles are opened at the unit nearest to an input, so the same graph always opens at the same place.
+A unit is a layer of neurons, a Delay or Threshold, or the sum in front of an Output that no neuron precedes. A path
+that closes a cycle is delayed; cycles are opened at the unit nearest to an input, so the same graph always opens at the
+same place.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nets import nodes as n
-from nets.errors import UnsupportedError
 from nets.graph import Graph
 from nets.linear import LINEAR
 
@@ -42,12 +42,9 @@ class Wiring:
 
 def wire(graph: Graph) -> Wiring:
     """Order the units and find every path."""
-    for name, node in graph.nodes.items():
-        if isinstance(node, n.Delay | n.Threshold):
-            raise UnsupportedError(f"{name}: {node.kind} nodes are read and written, this engine does not run them yet")
     paths: list[Path] = []
     taps: list[Tap] = []
-    units = list(graph.of_kind(*n.UNITS))
+    units = list(graph.of_kind(*n.UNITS, n.Delay, n.Threshold))
     for name in units:
         paths += _paths_into(graph, name)
     for name in graph.of_kind(n.Output):

@@ -35,7 +35,8 @@ class NetworkConfig(_Table):
 
     file: Path
     """A NIR file."""
-    mode: Literal["tick"] = "tick"
+    mode: Literal["tick", "continuous"] = "tick"
+    """On the grid it was trained on, or every event at its own nanosecond."""
     dt_s: Positive | None = None
     """Length of a tick; None: what the dialect or the file says."""
     dialect: dict[str, Any] = {}

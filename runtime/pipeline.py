@@ -14,7 +14,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgpack
 import numpy as np
@@ -31,6 +31,9 @@ from runtime.core.errors import ConfigError, RecordingError
 from runtime.core.packet import Packet
 from runtime.core.topic import Topic
 from runtime.merge import Step
+
+if TYPE_CHECKING:
+    from nets.continuous.engine import ContinuousEngine
 
 
 class StepRow(NamedTuple):
@@ -103,7 +106,7 @@ class Pipeline:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Engine | ContinuousEngine,
         inputs: Sequence[tuple[str, str, Encoder]],
         outputs: Sequence[tuple[str, str, Decoder]],
         resets: Sequence[str],
@@ -265,16 +268,16 @@ class Pipeline:
                 outcome.decided.append(Decided(number, decision, arrived))
 
 
-def load_engine(config: NetworkConfig) -> Engine:
+def load_engine(config: NetworkConfig) -> Engine | ContinuousEngine:
     """The engine of a robot's network. Raises ConfigError naming the file and what it is missing."""
     given = dict(config.dialect) | ({} if config.dt_s is None else {"dt_s": config.dt_s})
     try:
-        return load(config.file, given, dtype=config.dtype)
+        return load(config.file, given, dtype=config.dtype, mode=config.mode)
     except (NetsError, OSError) as error:
         raise ConfigError(f"network.file: {config.file}: {error}") from error
 
 
-def build_pipeline(robot: Robot, topics: Mapping[str, Topic], t0: int, engine: Engine | None = None) -> Pipeline:
+def build_pipeline(robot: Robot, topics: Mapping[str, Topic], t0: int, engine: Engine | ContinuousEngine | None = None) -> Pipeline:
     """The pipeline that a robot file describes. Raises ConfigError naming the table that cannot be."""
     config = robot.network
     assert config is not None

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from nets.engine import Engine
 from runtime.core.clock import SECOND
 from runtime.core.topic import describe_dtype
 from runtime.provenance import tables, tectum_version
@@ -22,7 +21,7 @@ class StatusReport:
         self._version = tectum_version()
         self._config = tables(service.robot)
         self._graph = graph(service)
-        self._engine: Engine | None = None
+        self._engine: Any = None
         self._dialect: Any = None
 
     def build(self) -> dict[str, Any]:
@@ -148,7 +147,7 @@ class StatusReport:
             "dialect": self._dialect_of(engine),
         }
 
-    def _dialect_of(self, engine: Engine) -> Any:
+    def _dialect_of(self, engine: Any) -> Any:
         """Described once an engine: that walks the whole graph, ten times a second for nothing."""
         if engine is not self._engine:
             self._engine, self._dialect = engine, engine.describe()["dialect"]

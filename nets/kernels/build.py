@@ -48,7 +48,6 @@ def _table() -> Any:
     table = np.zeros(L.H_SIZE, np.int64)
     table[L.H_TICK], table[L.H_T0], table[L.H_COUNTERS], table[L.H_PORT_AT] = 0, 1, 2, 2 + L.N_SIZE
     table[L.H_DT] = 1
-    table.flags.writeable = False
     return table
 
 
@@ -63,15 +62,11 @@ def _events() -> tuple[Any, Any, Any]:
 
 def _feed_arguments() -> tuple[Any, ...]:
     empty = np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32)
-    for array in empty:
-        array.flags.writeable = False
     return _table(), _dynamic(), *_events(), 0, *empty, False
 
 
 def _run_arguments(dtype: Any) -> tuple[Any, ...]:
     constant = np.zeros(0, np.int32), np.array([1, 0], dtype)
-    for array in constant:
-        array.flags.writeable = False
     state = np.zeros(1, dtype), _dynamic(), np.zeros(1, np.int32), np.zeros(1, np.uint8)
     out = np.zeros(1, np.int64), np.zeros((1, 2), np.int32), np.zeros(1, np.float32)
     return _table(), *constant, *state, *_events(), *out, np.zeros((1, 4), np.int64), 1

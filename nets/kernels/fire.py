@@ -51,9 +51,9 @@ def fire_range(weights, real, di, marks, table, pop, first, end, spikes):  # typ
             hits >>= 1
             j += np.uint64(1)
         at += lanes
-    for j in range(at, stop):
-        if real[v_at + j] >= weights[compare + j]:
-            again += spike(weights, real, di, marks, table, pop, j, spikes)
+    for q in range(at, stop):
+        if real[v_at + q] >= weights[compare + q]:
+            again += spike(weights, real, di, marks, table, pop, q, spikes)
             spikes += 1
     return spikes, again
 

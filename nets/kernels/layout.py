@@ -37,8 +37,9 @@ P_EXT, P_REPORT = 27, 28
 P_MULTI, P_STRICT, P_SUBTRACT = 29, 30, 31
 P_FIRED = 32
 P_U, P_STEPS, P_WINNERS, P_INHIBIT = 33, 34, 35, 36
-P_SAME = 37
-P_SIZE = 38
+P_SAME, P_LATER = 37, 38
+"""P_LATER: where in `ints` the ticks stand by which each neuron delays its events, or -1: all alike."""
+P_SIZE = 39
 
 KIND_INTEGRATE, KIND_LEAK, KIND_CURRENT = 0, 1, 2
 KIND_MODEL = 16

@@ -246,9 +246,11 @@ def drop_delivered(table, dyn):  # type: ignore[no-untyped-def]
 
 
 @op
-def keep_for_later(table, real, dyn, di, pop, tick, spikes):  # type: ignore[no-untyped-def]
+def keep_for_later(table, ints, real, dyn, di, pop, tick, spikes):  # type: ignore[no-untyped-def]
     """Store a tick's spikes in the slot that comes round after the recurrent delay; return the change in pending."""
     n = table[pop + L.P_N]
+    if table[pop + L.P_LATER] >= 0:
+        return delay_each(table, ints, real, dyn, di, pop, tick, spikes)
     slot = tick % table[pop + L.P_DELAY]
     index_at = table[pop + L.P_RING_I] + slot * n
     value_at = table[pop + L.P_RING_V] + slot * n
@@ -258,6 +260,29 @@ def keep_for_later(table, real, dyn, di, pop, tick, spikes):  # type: ignore[no-
         real[value_at + s] = real[table[pop + L.P_SPK_V] + s]
     change = spikes - dyn[count_at]
     dyn[count_at] = spikes
+    return change
+
+
+@op
+def delay_each(table, ints, real, dyn, di, pop, tick, spikes):  # type: ignore[no-untyped-def]
+    """Store each of a tick's events in the slot of the tick in which it arrives; return the change in pending.
+
+    There is one slot more than the longest delay, so the slot that was read in the last tick is free.
+    """
+    n = table[pop + L.P_N]
+    slots = table[pop + L.P_DELAY]
+    later = table[pop + L.P_LATER]
+    count_at = table[pop + L.P_RING_N]
+    past = count_at + (tick - 1) % slots
+    change = spikes - dyn[past]
+    dyn[past] = 0
+    for s in range(spikes):
+        j = di[table[pop + L.P_SPK_I] + s]
+        slot = (tick + ints[later + j]) % slots
+        at = slot * n + dyn[count_at + slot]
+        di[table[pop + L.P_RING_I] + at] = j
+        real[table[pop + L.P_RING_V] + at] = real[table[pop + L.P_SPK_V] + s]
+        dyn[count_at + slot] += 1
     return change
 
 
@@ -302,7 +327,7 @@ def run(table, ints, weights, real, dyn, di, marks, ev_tick, ev_index, ev_value,
                 dyn[counters + L.N_TOUCHES] += touches
             dyn[table[pop + L.P_SPK_N]] = spikes
             if table[pop + L.P_RING_N] >= 0:
-                dyn[counters + L.N_PENDING] += keep_for_later(table, real, dyn, di, pop, tick, spikes)
+                dyn[counters + L.N_PENDING] += keep_for_later(table, ints, real, dyn, di, pop, tick, spikes)
             if spikes > 0:
                 index_at, value_at = table[pop + L.P_SPK_I], table[pop + L.P_SPK_V]
                 report = table[pop + L.P_REPORT]

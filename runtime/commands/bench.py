@@ -15,6 +15,7 @@ Measure. Every figure is printed beside its baseline, both measured in the same 
   tectum bench latency               sensor to actuator, with and without HTTP load (minutes)
   tectum bench bus --json            as JSON
   tectum bench accuracy FOLDER       whole-recording and live accuracy over N-MNIST recordings
+  tectum bench engine                the network engine, beside PyTorch and the machine's ceiling
   tectum bench all --save            everything; writes docs/results/NAME.txt
 
 Exit status: 0 measured and every target met, 1 a target was missed.
@@ -23,6 +24,7 @@ BENCHES = {
     "latency": "runtime.bench.latency",
     "bus": "runtime.bench.bus",
     "accuracy": "runtime.bench.accuracy",
+    "engine": "runtime.bench.engine",
 }
 """Modules with SUMMARY, add_arguments(parser) and run(args, environment, say) -> Report; every argument optional."""
 RESULTS = Path("docs") / "results"

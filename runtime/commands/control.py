@@ -39,13 +39,18 @@ def run(args: argparse.Namespace, environment: dict[str, str]) -> int:
     what = "Loading the kernels" if is_built() else "Compiling the kernels (once, about half a minute)"
     progress = common.Progress(what)
     warm(lambda detail, fraction: _quietly(lambda: progress(detail, fraction)))
+    robot = load_robot(args.robot, environment)
+    if robot.network is not None and robot.network.mode == "continuous":
+        from nets.continuous import build
+
+        build.warm(common.Progress("Compiling the kernels of continuous time (once)"))
     sockets = {}
     for device in args.device:
         name, _, socket = device.partition("=")
         if not socket:
             raise ConfigError(f"--device {device}: expected NAME=SOCKET")
         sockets[name] = Path(socket)
-    robot = with_sockets(load_robot(args.robot, environment), sockets)
+    robot = with_sockets(robot, sockets)
     places = Places(args.runtime_dir)
     options = ControlOptions(
         socket=places.bus,

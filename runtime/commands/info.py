@@ -48,7 +48,7 @@ def describe(path: Path, environment: dict[str, str]) -> dict[str, Any]:
     from sensors.formats.describe import describe_file
 
     if path.is_dir():
-        from sensors.dvs_file import EXTENSIONS
+        from sensors.formats.open import EXTENSIONS
 
         files = sorted(p for p in path.iterdir() if p.suffix.lower() in EXTENSIONS and p.is_file())
         if files:

@@ -117,3 +117,11 @@ def test_a_recorded_run_is_the_same_run_again(tmp_path: Path) -> None:
     verdict = verify(tmp_path / "street.mcap")
     assert verdict.same, verdict
     assert verdict.commands >= 90
+
+
+def test_in_continuous_mode_every_event_acts_at_its_own_nanosecond_and_the_run_verifies(tmp_path: Path) -> None:
+    robot = shipped("street", {"network": {"mode": "continuous"}})
+    record(robot, tmp_path / "street.mcap", tmp_path / "state", 0.5)
+    verdict = verify(tmp_path / "street.mcap")
+    assert verdict.same, verdict
+    assert verdict.commands >= 20

@@ -16,6 +16,7 @@ from nets.errors import DialectError, UnsupportedError
 from nets.graph import Graph
 from nets.left_open import left_open
 from nets.nir import write
+from nets.program import compile_program
 from tests.reference.dense import Dense
 
 TAU = np.array([0.01, 0.02])
@@ -30,24 +31,22 @@ def lif(tau: Any = 0.01, r: Any = 1.0) -> n.LIF:
     return n.LIF(tau=tau, r=r, v_leak=0.0, v_threshold=1.0)
 
 
-def asked(lines: list[str]) -> set[str]:
-    return {line.partition(":")[0] for line in lines}
-
-
 def test_only_what_the_graph_needs_is_asked_for() -> None:
-    questions = asked(left_open(one(n.IF(r=1.0, v_threshold=1.0))))
-    assert {"dt_s", "if_gain", "threshold", "reset", "floor"} <= questions
-    assert not {"leak", "current", "tau_tick_s", "recurrent_delay"} & questions
+    questions = left_open(one(n.IF(r=1.0, v_threshold=1.0)))
+    assert {"dt_s", "if_gain", "threshold", "reset", "floor"} <= questions.keys()
+    assert not {"leak", "current", "tau_tick_s", "recurrent_delay"} & questions.keys()
+    assert questions["reset"].endswith("(subtract | value)")
 
 
 def test_what_a_sidecar_states_is_not_asked_for_again(tmp_path: Path) -> None:
     write(tmp_path / "a.nir", one(lif()))
     (tmp_path / "a.dialect.toml").write_text('preset = "norse"\n')
     described = describe_file(tmp_path / "a.nir")
-    lines = described["left_open"]
-    assert "dt_s" in asked(lines)
-    assert "leak" not in asked(lines)
-    assert any("dt_s = 1e-3" in line and "a.dialect.toml" in line for line in lines)
+    questions = described["left_open"]
+    assert "dt_s" in questions
+    assert "leak" not in questions
+    assert "dt_s = 1e-3" in questions["to settle it"]
+    assert "a.dialect.toml" in questions["to settle it"]
     (tmp_path / "a.dialect.toml").write_text('preset = "norse"\ndt_s = 1e-3\n')
     assert "left_open" not in describe_file(tmp_path / "a.nir")
 
@@ -63,7 +62,7 @@ def test_what_a_sidecar_states_is_not_asked_for_again(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_numbers_that_look_like_a_simulators_are_hinted_at_and_not_followed(neuron: n.Node, hint: str) -> None:
     graph = one(neuron, 2)
-    assert any(hint in line for line in left_open(graph))
+    assert hint in left_open(graph)["hint"]
     assert "dt_s" not in settled(graph)
 
 
@@ -72,8 +71,9 @@ def test_a_tick_written_into_r_is_inferred_for_plain_lif_too() -> None:
     found = resolve(one(lif(tau=tau, r=tau / 1e-4), 2), None, {"preset": "snntorch", "dt_s": 1e-3})
     assert (found.dt_s, found.tau_tick_s) == (1e-3, 1e-4)
     assert found.provenance["tau_tick_s"] == "inferred from r = tau / dt"
-    with pytest.raises(DialectError, match="does not state dt_s"):
-        resolve(one(lif(tau=tau, r=tau / 1.234e-4), 2), None, {"preset": "norse"})
+    for r in (tau / 1.234e-4, tau * 1e200, tau * 1e-300):
+        with pytest.raises(DialectError, match="does not state dt_s"):
+            resolve(one(lif(tau=tau, r=r), 2), None, {"preset": "norse"})
 
 
 def test_the_tick_of_the_time_constants_is_not_the_tick_of_the_robot() -> None:
@@ -155,7 +155,7 @@ def test_a_reset_in_the_next_tick_is_refused_where_it_has_no_meaning(change: dic
 def test_a_reset_in_the_next_tick_needs_a_potential_that_lasts() -> None:
     graph = one(lif(tau=1e-4))
     with pytest.raises(UnsupportedError, match="a: a reset in the next tick"):
-        Engine(graph, resolve(graph, None, {"preset": "snntorch_subtract", "dt_s": 1e-3}))
+        Engine(graph, resolve(graph, None, {"preset": "snntorch_subtract", "dt_s": 1e-3, "tau_tick_s": 1e-4}))
 
 
 @pytest.mark.parametrize(
@@ -200,3 +200,21 @@ def test_the_newer_rules_equal_the_dense_twin(synapse_gain: str, floor: str) -> 
         np.testing.assert_allclose(engine.potentials()["if"][0], twin.v["if"], atol=1e-12)
         fired += got.sum()
     assert fired > 20
+
+
+@pytest.mark.parametrize(
+    ("neuron", "weight", "where"),
+    [
+        (n.IF(r=1.0, v_threshold=1.0), 1e300, "in -> w -> a"),
+        (n.IF(r=1e300, v_threshold=1.0), 1.0, "a"),
+        (n.IF(r=1.0, v_threshold=1e300), 1.0, "a"),
+        (lif(tau=1e-5, r=1e200), 1.0, "a"),
+    ],
+)
+def test_numbers_that_float32_cannot_hold_are_refused_by_name(neuron: n.Node, weight: float, where: str) -> None:
+    nodes = {"in": n.Input((1,)), "w": n.Linear(np.array([[weight]])), "a": neuron, "out": n.Output((1,))}
+    graph = Graph(nodes, [("in", "w"), ("w", "a"), ("a", "out")])
+    dialect = resolve(graph, None, {"preset": "lava", "dt_s": 1e-6})
+    with pytest.raises(UnsupportedError, match=f"^{where}: a weight or coefficient is .* float32 holds at most"):
+        compile_program(graph, dialect, np.float32)
+    compile_program(graph, dialect, np.float64)
