@@ -277,7 +277,9 @@ def load_engine(config: NetworkConfig) -> Engine | ContinuousEngine:
         raise ConfigError(f"network.file: {config.file}: {error}") from error
 
 
-def build_pipeline(robot: Robot, topics: Mapping[str, Topic], t0: int, engine: Engine | ContinuousEngine | None = None) -> Pipeline:
+def build_pipeline(
+    robot: Robot, topics: Mapping[str, Topic], t0: int, engine: Engine | ContinuousEngine | None = None
+) -> Pipeline:
     """The pipeline that a robot file describes. Raises ConfigError naming the table that cannot be."""
     config = robot.network
     assert config is not None

@@ -112,5 +112,7 @@ def _network(robot: Robot, topics: dict[str, Topic]) -> tuple[dict[str, Any] | N
         "inputs": {name: list(port.shape) for name, port in engine.inputs.items()},
         "outputs": {name: list(port.shape) for name, port in engine.outputs.items()},
         "fed_by": fed,
-        "dialect": [(key, "none" if value is None else str(value), provenance.get(key, "")) for key, value in dialect.items()],
+        "dialect": [
+            (key, "none" if value is None else str(value), provenance.get(key, "")) for key, value in dialect.items()
+        ],
     }, found

@@ -19,6 +19,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
+TOGETHER = [f"tests/{name}" for name in ("unit", "property", "reference", "conformance", "replay")]
+"""Bound by the processor: two at a time."""
+ALONE = [f"tests/{name}" for name in ("e2e", "fault", "bench")]
+"""With deadlines on the machine's clock: one at a time."""
+COMPILE = "from nets.kernels.build import warm; warm(); from nets.continuous.build import warm; warm()"
 PACKAGES = ["runtime", "sensors", "actuators", "nets", "tests", "deploy"]
 
 
@@ -36,11 +41,15 @@ def main(argv: list[str]) -> int:
             ("format", [str(BIN / "ruff"), "format", "--check", "--quiet", *PACKAGES]),
             ("imports", [str(BIN / "lint-imports"), "--no-cache"]),
             ("types", [str(BIN / "mypy")]),
+            ("kernels", [sys.executable, "-c", COMPILE]),
         ]
         if run(name, command)
     ]
-    if pytest(["-m", "not soak and not bench"]):
+    quick = ["-m", "not soak and not bench"]
+    if pytest([*quick, "-n", "2", "--dist", "loadfile", *TOGETHER]):
         failed.append("tests")
+    if pytest([*quick, *ALONE]):
+        failed.append("tests of processes")
     print(f"check: {'failed: ' + ', '.join(failed) if failed else 'all good'}", flush=True)
     return bool(failed)
 
