@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from nets.kernels import layout as L
 from nets.kernels.jit import op
-from nets.kernels.simd import LANES, at_least
+from nets.kernels.simd import LANES, at_least, first_bit
 
 
 @op
@@ -35,52 +37,50 @@ def fire(weights, real, di, marks, table, pop, sites):  # type: ignore[no-untype
 def fire_range(weights, real, di, marks, table, pop, first, end, spikes):  # type: ignore[no-untyped-def]
     """The same for neurons first..end; `spikes` were collected before."""
     n = table[pop + L.P_N]
+    block = table[pop + L.P_BLOCK]
     v_at = np.uint64(table[pop + L.P_V])
-    compare = np.uint64(table[pop + L.P_COEF] + L.K_CMP * n)
-    again = 0
-    at = np.uint64(first)
-    stop = np.uint64(end)
-    lanes = np.uint64(LANES)
-    while at + lanes <= stop:
-        hits = at_least(real, v_at + at, weights, compare + at)
-        j = at
-        while hits != 0:
-            if hits & 1:
-                again += spike(weights, real, di, marks, table, pop, j, spikes)
-                spikes += 1
-            hits >>= 1
-            j += np.uint64(1)
-        at += lanes
-    for q in range(at, stop):
-        if real[v_at + q] >= weights[compare + q]:
-            again += spike(weights, real, di, marks, table, pop, q, spikes)
-            spikes += 1
-    return spikes, again
-
-
-@op
-def spike(weights, real, di, marks, table, pop, neuron, spikes):  # type: ignore[no-untyped-def]
-    """Reset one neuron and note its spikes; return 1 where it is still at its threshold."""
-    j = np.int64(neuron)
-    n = table[pop + L.P_N]
-    v_at = table[pop + L.P_V]
     coef = table[pop + L.P_COEF]
+    compare = np.uint64(coef + L.K_CMP * n)
+    threshold = np.uint64(coef + L.K_TH * n)
+    floor = np.uint64(coef + L.K_FLOOR * n)
+    reset = np.uint64(coef + L.K_RESET * n)
+    multi = table[pop + L.P_MULTI]
+    strict = table[pop + L.P_STRICT]
+    subtract = table[pop + L.P_SUBTRACT]
+    index_at = table[pop + L.P_SPK_I]
+    value_at = table[pop + L.P_SPK_V]
+    mark_at = table[pop + L.P_MARK]
     one = weights[0]
-    v = real[v_at + j]
-    th = weights[coef + L.K_TH * n + j]
-    k = one
-    if table[pop + L.P_MULTI] != 0:
-        k = np.ceil(v / th) - one if table[pop + L.P_STRICT] != 0 else np.floor(v / th)
-        k = max(k, one)
-    v = v - k * th if table[pop + L.P_SUBTRACT] != 0 else weights[coef + L.K_RESET * n + j]
-    v = max(v, weights[coef + L.K_FLOOR * n + j])
-    real[v_at + j] = v
-    di[table[pop + L.P_SPK_I] + spikes] = j
-    real[table[pop + L.P_SPK_V] + spikes] = k
-    if v >= weights[coef + L.K_CMP * n + j]:
-        marks[table[pop + L.P_MARK] + j // table[pop + L.P_BLOCK]] = 2
-        return 1
-    return 0
+    again = 0
+    for at in range(first, end, LANES):
+        group = np.uint64(at)
+        hits: Any = np.int64(0)
+        if at + LANES <= end:
+            hits = at_least(real, v_at + group, weights, compare + group)
+        else:
+            for q in range(end - at):
+                j = group + np.uint64(q)
+                hits |= np.int64(real[v_at + j] >= weights[compare + j]) << q
+        while hits != 0:
+            neuron = at + first_bit(hits)
+            hits &= hits - 1
+            j = np.uint64(neuron)
+            v = real[v_at + j]
+            k = one
+            if multi != 0:
+                th = weights[threshold + j]
+                k = np.ceil(v / th) - one if strict != 0 else np.floor(v / th)
+                k = max(k, one)
+            v = v - k * weights[threshold + j] if subtract != 0 else weights[reset + j]
+            v = max(v, weights[floor + j])
+            real[v_at + j] = v
+            di[np.uint64(index_at + spikes)] = neuron
+            real[np.uint64(value_at + spikes)] = k
+            spikes += 1
+            if v >= weights[compare + j]:
+                marks[mark_at + neuron // block] = 2
+                again += 1
+    return spikes, again
 
 
 @op

@@ -108,3 +108,19 @@ def _emit_at_least(typing: Any, real: Any, v: Any, bounds: Any, b: Any) -> Any:
 
 at_least = _at_least if config.DISABLE_JIT else intrinsic(_emit_at_least)
 """at_least(real, v, bounds, b): bit j is set where real[v + j] >= bounds[b + j], j < LANES; offsets unsigned 64 bit."""
+
+
+def _first_bit(bits: Any) -> Any:
+    """The same in Python, for runs without the compiler."""
+    return (int(bits) & -int(bits)).bit_length() - 1
+
+
+def _emit_first_bit(typing: Any, bits: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.int64), generate
+
+
+first_bit = _first_bit if config.DISABLE_JIT else intrinsic(_emit_first_bit)
+"""first_bit(bits): the number of the lowest bit that is set, of at least one."""

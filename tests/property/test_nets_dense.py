@@ -51,15 +51,17 @@ def test_each_tick_from_the_engines_own_state_equals_the_twins(dtype: Any, toler
         expected = twin.step({"input": case.frame(tick)})
         spikes = emitted(engine)
         state = engine.potentials()
-        if twin.closest > tolerance:
+        # sums round by their largest term: a layer that runs away with many spikes a tick carries large ones
+        scale = max(1.0, *(float(np.abs(x).max(initial=0.0)) for x in (*twin.v.values(), *expected.values())))
+        if twin.closest > tolerance * scale:
             for name in case.order:
                 np.testing.assert_array_equal(spikes[name], expected[name], err_msg=f"{name}, tick {tick}")
                 v, i = state[name]
-                np.testing.assert_allclose(v, twin.v[name], rtol=10 * tolerance, atol=10 * tolerance)
+                np.testing.assert_allclose(v, twin.v[name], rtol=10 * tolerance, atol=10 * tolerance * scale)
                 if i is not None:
-                    np.testing.assert_allclose(i, twin.i[name], rtol=10 * tolerance, atol=10 * tolerance)
+                    np.testing.assert_allclose(i, twin.i[name], rtol=10 * tolerance, atol=10 * tolerance * scale)
             received, near = delivered(out, engine), max(tolerance, 1e-7)  # output values are float32
-            np.testing.assert_allclose(received, expected["output"], rtol=10 * near, atol=10 * near)
+            np.testing.assert_allclose(received, expected["output"], rtol=10 * near, atol=10 * near * scale)
         for name in case.order + case.graded:
             v, i = state[name]
             twin.v[name] = v

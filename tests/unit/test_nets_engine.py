@@ -233,7 +233,7 @@ def test_describe_is_plain_data() -> None:
 
 
 def test_what_the_engine_cannot_run_is_refused_by_name() -> None:
-    graph = chain(n.Delay(np.full(2, 1e5)))
+    graph = chain(n.Delay(np.full(2, 1e9)))
     with pytest.raises(UnsupportedError, match="n0: a Delay of"):
         Engine(graph, resolve(graph, None, RULES))
     graph = chain(n.IF(r=np.ones(2), v_threshold=np.ones(2)))
