@@ -153,7 +153,7 @@ def test_off_the_loop_it_gives_the_same_packets() -> None:
         async with camera.open(clock) as stream:
             async for packet in stream:
                 packets.append(check_packet(packet))
-                if len(packets) == 5:
+                if len(packets) >= 5 and any(map(len, packets)):  # a busy machine stretches the first steps
                     break
         return packets
 
