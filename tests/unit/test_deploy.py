@@ -72,7 +72,7 @@ def test_nothing_names_one_machine_or_a_package_index(root: Path, name: str) -> 
         r"/home/\w",
         r"/Users/\w",
         r"/root\b",
-        r"/work/",
+        r"(?<![\w.$-])/(?:mnt|srv|work|workspace)/",
         r"pypi",
         r"index-url",
         r"simple/",
