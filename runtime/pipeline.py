@@ -121,6 +121,8 @@ class Pipeline:
         self.outputs = [_Output(ports.index(port), to, decoder) for port, to, decoder in outputs]
         self.resets = frozenset(resets)
         self.late = 0
+        self.late_by: dict[str, int] = {}
+        """Late events by the topic that brought them."""
         self._window_ns = window_ns
         self._window = 0
         self._t0 = t0
@@ -218,7 +220,9 @@ class Pipeline:
         if name in self.resets:
             for event in t:
                 self._reset(max(int(event), self._now), arrived, outcome)
-        self.late += late
+        if late:
+            self.late += late
+            self.late_by[name] = self.late_by.get(name, 0) + late
         return late
 
     def _feed(self, port: str, encoder: Encoder, t: NDArray[np.int64], data: NDArray[Any]) -> int:

@@ -71,6 +71,8 @@ class StatusReport:
 
     def _topics(self, now: int) -> list[dict[str, Any]]:
         rows = []
+        stage = self._service.stage
+        late_by = {} if stage is None else stage.pipeline.late_by
         for name, stats in self._service.bus.topics.items():
             health = self._service.health.get(name)
             judged = None if health is None else health.judge(now)
@@ -89,7 +91,7 @@ class StatusReport:
                     "packet_rate_hz": 0.0 if judged is None else judged.packet_rate_hz,
                     "event_rate_hz": 0.0 if judged is None else judged.event_rate_hz,
                     "lost": stats.lost,
-                    "late": 0,
+                    "late": late_by.get(name, 0),
                     "age_s": None if stats.arrived is None else (now - stats.arrived) / SECOND,
                     "alive": watched is None or watched.alive,
                     "on_time": watched is None or watched.on_time,

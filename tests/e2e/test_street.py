@@ -9,6 +9,7 @@ import numpy as np
 from runtime.core.clock import SECOND, VirtualClock
 from runtime.core.packet import Packet
 from runtime.pipeline import Outcome, StepRow
+from runtime.status import StatusReport
 from tests.replay.test_verify import verify
 from tests.robots import record, running, shipped, virtually
 
@@ -98,6 +99,8 @@ def run_street(merge: str, state: Path) -> tuple[list[tuple[int, int]], list[tup
             await clock.advance_to(clock.now() + SECOND // 2)
             assert service.stage is not None
             assert service.stage.pipeline.late == sum(n for _, n in late)
+            told = {topic["name"]: topic["late"] for topic in StatusReport(service, "test").build()["topics"]}
+            assert sum(told.values()) == told["street/gyro"] + told["street/events"] == service.stage.pipeline.late
 
     virtually(main)
     return spikes, late
