@@ -24,12 +24,14 @@ from nets.errors import FeedError, SnapshotError, UnsupportedError
 from nets.graph import Graph
 from nets.kernels import layout as L
 from nets.kernels.feed import INDEX, ORDER, ROOM, TAKEN, feed
-from nets.kernels.run import FULL, run
+from nets.kernels.run import DONE, FULL, PAST, run
 from nets.lazy import potentials, variables
 from nets.program import Program, compile_program
 from nets.swap import Swap, carry
 from nets.thresholds import DEFAULT, Thresholds
 
+Packet = tuple[int, NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], bool]
+"""Port number, times, indices, values, and whether there are values: as the kernels take events."""
 WATCH_EVENTS = 1 << 16
 LEAST_OUTPUTS = 4096
 PICOJOULE = {"add": 0.9, "multiply_add": 4.6}
@@ -54,7 +56,7 @@ class Population:
     shape: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Spikes:
     """Output events in time order: t int64 (end of the tick, ns), port int16, index int32, value float32.
 
@@ -89,12 +91,10 @@ class Counters:
     energy_j_estimate: float
 
 
-def _spikes(t: NDArray[np.int64], ids: NDArray[np.int32], value: NDArray[np.float32]) -> Spikes:
-    return Spikes(t.copy(), ids[:, 0].astype(np.int16), ids[:, 1].copy(), value.copy())
-
-
 NONE = Spikes(np.zeros(0, np.int64), np.zeros(0, np.int16), np.zeros(0, np.int32), np.zeros(0, np.float32))
 NO_VALUES = np.zeros(0, np.float32)
+NO_PACKET = -1, np.zeros(0, np.int64), np.zeros(0, np.int32), NO_VALUES, False
+INT64, INT32, FLOAT32 = np.dtype(np.int64), np.dtype(np.int32), np.dtype(np.float32)
 
 
 class Engine:
@@ -128,13 +128,15 @@ class Engine:
         self._ev_value = np.zeros(capacity, np.float32)
         room = max(LEAST_OUTPUTS, 2 * int(header[L.H_WORST_OUT]))
         self._out_t = np.zeros(room, np.int64)
-        self._out_id = np.zeros((room, 2), np.int32)
+        self._out_port = np.zeros(room, np.int16)
+        self._out_index = np.zeros(room, np.int32)
         self._out_value = np.zeros(room, np.float32)
         self._watch = np.zeros((1, 4), np.int64)
         self._watch_read = 0
         self._watch_lost = 0
         self._hashed: tuple[int, bytes] | None = None
         self._state.dyn[self._t0_at] = int(t0)
+        self._fix()
 
     # what it is
 
@@ -183,70 +185,97 @@ class Engine:
         value: NDArray[np.float32] | None = None,
     ) -> int:
         """Buffer events of a port, oldest first; return how many are late (they act in the open tick)."""
+        packet = self._packet(port, t, index, value)
+        while True:
+            status, position = feed(
+                self._program.table, self._state.dyn, self._ev_tick, self._ev_index, self._ev_value, *packet
+            )
+            if status == TAKEN:
+                return int(position)
+            self._make_room(status, position, packet)
+
+    def advance(self, until: int) -> Spikes:
+        """Close every tick that ends at or before `until`; return the output events of those ticks."""
+        return self._run(NO_PACKET, until)
+
+    def step(
+        self,
+        port: str,
+        t: NDArray[np.int64],
+        index: NDArray[np.int32],
+        value: NDArray[np.float32] | None,
+        until: int,
+    ) -> Spikes:
+        """`feed`, then `advance`, in one compiled call: for streams of small packets."""
+        return self._run(self._packet(port, t, index, value), until)
+
+    def _packet(self, port: str, t: Any, index: Any, value: Any) -> Packet:
         number = self._ports.get(port)
         if number is None:
             raise FeedError(f"there is no input port {port!r}; there are {', '.join(self._ports)}")
-        times = _typed(port, "t", t, np.int64)
-        where = _typed(port, "index", index, np.int32)
-        size = NO_VALUES if value is None else _typed(port, "value", value, np.float32)
+        times = _typed(port, "t", t, INT64)
+        where = _typed(port, "index", index, INT32)
+        size = NO_VALUES if value is None else _typed(port, "value", value, FLOAT32)
         if len(times) != len(where) or (value is not None and len(size) != len(times)):
             raise FeedError(
                 f"{port}: {len(times)} times, {len(where)} indices, {len(size)} values; expected as many each"
             )
-        has_value = value is not None
-        while True:
-            status, position = feed(
-                self._program.table, self._state.dyn, self._ev_tick, self._ev_index, self._ev_value,
-                number, times, where, size, has_value,
-            )  # fmt: skip
-            if status == TAKEN:
-                return int(position)
-            if status != ROOM:
-                break
+        return number, times, where, size, value is not None
+
+    def _make_room(self, status: int, position: int, packet: Packet) -> None:
+        """Raise what `take` refused in words, or make the room it asked for."""
+        number, t, index, value, _ = packet
+        if status == ROOM:
             self._grow(number, int(position))
+            return
+        port = list(self._inputs)[number]
         if status == INDEX:
             shape = self._inputs[port].shape
             raise FeedError(
-                f"{port}: index {where[position]} of event {position}, expected below {math.prod(shape)} {shape}"
+                f"{port}: index {index[position]} of event {position}, expected below {math.prod(shape)} {shape}"
             )
         if status == ORDER:
-            raise FeedError(
-                f"{port}: time runs backwards at event {position}: {times[position]} after {times[position - 1]}"
-            )
-        raise FeedError(f"{port}: value {size[position]} of event {position} is not finite")
+            raise FeedError(f"{port}: time runs backwards at event {position}: {t[position]} after {t[position - 1]}")
+        raise FeedError(f"{port}: value {value[position]} of event {position} is not finite")
 
-    def advance(self, until: int) -> Spikes:
-        """Close every tick that ends at or before `until`; return the output events of those ticks."""
-        dyn = self._state.dyn
-        end = (int(until) - int(dyn[self._t0_at])) // self._dt
-        if end <= dyn[self._tick_at]:
-            if until < self.now:
+    def _run(self, packet: Packet, until: int) -> Spikes:
+        status, position, count = run(*self._fixed, *packet, until)
+        if status == DONE:
+            return self._take_outputs(count) if count else NONE
+        parts = []
+        while status != DONE:
+            if status == PAST:
                 raise FeedError(
                     f"cannot advance to {until}: the network is at {self.now}, and time never runs backwards"
                 )
-            return NONE
-        arguments = self.kernel_arguments(end)
-        parts: list[Spikes] = []
-        while True:
-            status, count = run(*arguments)
-            if count:
-                parts.append(_spikes(self._out_t[:count], self._out_id[:count], self._out_value[:count]))
-                dyn[self._counters_at + L.N_OUT] += count
-            if status != FULL:
-                break
-        if not parts:
-            return NONE
-        if len(parts) == 1:
-            return parts[0]
+            if status == FULL:
+                parts.append(self._take_outputs(count))
+                packet = NO_PACKET
+            else:
+                self._make_room(status, position, packet)
+            status, position, count = run(*self._fixed, *packet, until)
+        parts.append(self._take_outputs(count))
         return Spikes(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("t", "port", "index", "value")))
 
-    def kernel_arguments(self, end: int) -> tuple[Any, ...]:
-        """What `nets.kernels.run.run` takes to close the ticks before tick `end`."""
+    def _take_outputs(self, count: int) -> Spikes:
+        return Spikes(
+            self._out_t[:count].copy(),
+            self._out_port[:count].copy(),
+            self._out_index[:count].copy(),
+            self._out_value[:count].copy(),
+        )
+
+    def kernel_arguments(self, until: int) -> tuple[Any, ...]:
+        """What `nets.kernels.run.run` takes to advance to `until` without a packet."""
+        return (*self._fixed, *NO_PACKET, until)
+
+    def _fix(self) -> None:
+        """Gather what every call of the kernel takes: again whenever one of these arrays is another."""
         state, program = self._state, self._program
-        return (
+        self._fixed = (
             program.table, program.ints, program.weights, state.real, state.dyn, state.di, state.marks,
-            self._ev_tick, self._ev_index, self._ev_value, self._out_t, self._out_id, self._out_value,
-            self._watch, end,
+            self._ev_tick, self._ev_index, self._ev_value,
+            self._out_t, self._out_port, self._out_index, self._out_value, self._watch,
         )  # fmt: skip
 
     def next_cost(self) -> int:
@@ -287,6 +316,7 @@ class Engine:
         """Collect the spikes of all populations for `watched`, or stop. Never changes any result."""
         if on and len(self._watch) == 1:
             self._watch = np.zeros((WATCH_EVENTS, 4), np.int64)
+            self._fix()
         self._state.dyn[self._counters_at + L.N_WATCHING] = on
         self._watch_read = int(self._state.dyn[self._counters_at + L.N_WATCH])
 
@@ -449,6 +479,7 @@ class Engine:
         dyn[other._counters_at + L.N_VERSION] += 1
         other._watch, other._watch_lost = self._watch, self._watch_lost
         other._watch_read = int(dyn[other._counters_at + L.N_WATCH])
+        other._fix()
         self.__dict__ = other.__dict__
         return replace(report, events_dropped=dropped)
 
@@ -502,18 +533,23 @@ class Engine:
             self._ev_index[base : base + len(tick)] = index
             self._ev_value[base : base + len(tick)] = value
             base += size
+        self._fix()
 
 
-def _typed(port: str, what: str, array: Any, dtype: Any) -> NDArray[Any]:
+def _typed(port: str, what: str, array: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
     """As the kernel takes it: calls are fast with writable arrays alone, and it is compiled for one type."""
-    if type(array) is np.ndarray and array.dtype == dtype and array.ndim == 1 and array.flags.c_contiguous:
-        return array if array.flags.writeable else array.copy()
+    if type(array) is np.ndarray and array.dtype is dtype and array.ndim == 1:
+        flags = array.flags
+        if flags.carray:  # contiguous, aligned and writable
+            return array
+        if flags.c_contiguous:
+            return array.copy()
     given = np.asarray(array)
-    if given.ndim != 1 or (given.size and given.dtype.kind not in ("iu" if dtype is not np.float32 else "fiu")):
-        raise FeedError(f"{port}: {what} is {given.dtype}{given.shape}, expected {np.dtype(dtype)}(n,)")
+    if given.ndim != 1 or (given.size and given.dtype.kind not in ("fiu" if dtype is FLOAT32 else "iu")):
+        raise FeedError(f"{port}: {what} is {given.dtype}{given.shape}, expected {dtype}(n,)")
     converted = given.astype(dtype)
-    if dtype is np.int32 and given.size and not bool((converted == given).all()):
-        raise FeedError(f"{port}: an {what} does not fit {np.dtype(dtype)}")
+    if dtype is INT32 and given.size and not bool((converted == given).all()):
+        raise FeedError(f"{port}: an {what} does not fit {dtype}")
     return np.ascontiguousarray(converted)
 
 

@@ -16,6 +16,7 @@ from nets.dialect import Dialect
 from nets.errors import UnsupportedError
 from nets.graph import Graph
 from nets.kernels import layout as L
+from nets.kernels.lanes import LANES
 from nets.linear import constant_drive
 from nets.lower import Layout, Stamps, layout_of, lower
 from nets.model_rules import model_rule
@@ -135,6 +136,7 @@ def compile_program(
     pops = np.full((len(units), L.P_SIZE), -1, np.int64)
     conns: list[list[int]] = []
     fan_out, port_synops, dense = [0] * len(inputs), [0] * len(inputs), 0
+    stamped: list[tuple[int, Stamps]] = []
     for k, unit in enumerate(units):
         pops[k, L.P_CONN0] = len(conns)
         for path in (p for p in wiring.paths if p.target == unit.name):
@@ -152,6 +154,7 @@ def compile_program(
                 port = inputs.index(path.source)
                 fan_out[port] += most
                 port_synops[port] += total
+                stamped.append((port, stamps))
         pops[k, L.P_CONN1] = len(conns)
         _describe_unit(pops[k], unit, build)
 
@@ -185,10 +188,21 @@ def compile_program(
         row[L.P_X], row[L.P_SPK_V] = real.take(size * unit.inputs), real.take(size)
         row[L.P_SPK_I], row[L.P_SPK_N] = di.take(size), dyn.take(1)
         row[L.P_FIRED] = di.take(int(row[L.P_SITES]))
-    merging = [
-        (di.take(size), real.take(size), real.take(size), marks.take(size))
-        for size in (math.prod(graph.shapes[name]) for name in inputs)
-    ]
+    merging = []
+    for number, name in enumerate(inputs):
+        size = math.prod(graph.shapes[name])
+        order, mixed = _by_shape(size, [stamps for port, stamps in stamped if port == number])
+        merging.append(
+            {
+                L.Q_SEEN: di.take(size),
+                L.Q_SUM: real.take(size),
+                L.Q_TOTAL: real.take(size),
+                L.Q_BITS: dyn.take(-(-size // 32)),
+                L.Q_PLACE: build.put_ints(np.argsort(order)),
+                L.Q_ORDER: build.put_ints(order),
+                L.Q_MERGE: thresholds.merged_events(size, port_synops[number], mixed),
+            }
+        )
 
     outs, worst = _outputs(graph, wiring, outputs, by_name, build, pops)
     header = np.zeros(L.H_SIZE, np.int64)
@@ -210,21 +224,19 @@ def compile_program(
     header[L.H_EVERYWHERE] = round(256 * thresholds.everywhere)
 
     table = np.concatenate([header, pops.ravel(), np.array(conns, np.int64).ravel(), np.array(outs, np.int64).ravel()])
-    weights = np.concatenate(build.weights).astype(kind)
+    weights = np.concatenate([*build.weights, np.zeros(LANES)]).astype(kind)
     ints = np.concatenate(build.ints) if build.ints else np.zeros(0, np.int32)
     state = State(
-        np.zeros(real.used, kind),
+        np.zeros(real.used + LANES, kind),
         np.zeros(dyn.used, np.int64),
         np.zeros(di.used, np.int32),
         np.zeros(marks.used, np.uint8),
     )
     _fill_initial(state, header, pops, units, graph, inputs)
-    for k, (name, places) in enumerate(zip(inputs, merging, strict=True)):
+    for k, places in enumerate(merging):
         port = int(header[L.H_PORT_AT]) + k * L.Q_SIZE
-        state.dyn[port + L.Q_SEEN], state.dyn[port + L.Q_SUM], state.dyn[port + L.Q_TOTAL] = places[:3]
-        state.dyn[port + L.Q_FLAG] = places[3]
-        size = math.prod(graph.shapes[name])
-        state.dyn[port + L.Q_MERGE] = thresholds.merged_events(size, port_synops[k])
+        for column, value in places.items():
+            state.dyn[port + column] = value
     digest = hashlib.blake2b(digest_size=16)
     for array in (table, ints, weights):
         digest.update(array.dtype.str.encode() + array.tobytes())
@@ -318,6 +330,14 @@ def _connection(
     row[L.C_WHOLE] = int(neurons) if whole and bool((first == 0).all() and (run == neurons).all()) else 0
     row[L.C_REACH] = -(-16 * int((table[:, L.S_SITES] * rows).sum()) // max(size, 1))
     return row, int(per_source.max(initial=0)), int(synops.sum())
+
+
+def _by_shape(size: int, paths: list[Stamps]) -> tuple[NDArray[np.int64], bool]:
+    """A port's indices, those whose weights have one shape next to each other, and whether there are several shapes."""
+    shape = np.zeros(size, np.int64)
+    for stamps in paths:
+        np.add.at(shape, stamps.source, (stamps.rows * 65_537 + stamps.run) * 8191 + 1)
+    return np.lexsort((np.arange(size), shape)), bool((shape != shape[:1]).any())
 
 
 def _outputs(

@@ -68,5 +68,6 @@ def _feed_arguments() -> tuple[Any, ...]:
 def _run_arguments(dtype: Any) -> tuple[Any, ...]:
     constant = np.zeros(0, np.int32), np.array([1, 0], dtype)
     state = np.zeros(1, dtype), _dynamic(), np.zeros(1, np.int32), np.zeros(1, np.uint8)
-    out = np.zeros(1, np.int64), np.zeros((1, 2), np.int32), np.zeros(1, np.float32)
-    return _table(), *constant, *state, *_events(), *out, np.zeros((1, 4), np.int64), 1
+    out = np.zeros(1, np.int64), np.zeros(1, np.int16), np.zeros(1, np.int32), np.zeros(1, np.float32)
+    packet = -1, *_events(), False
+    return _table(), *constant, *state, *_events(), *out, np.zeros((1, 4), np.int64), *packet, 1

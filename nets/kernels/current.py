@@ -2,58 +2,32 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from nets.kernels import layout as L
 from nets.kernels.jit import op
+from nets.kernels.lanes import coefficient, larger, load, reached, spread, store
 
 
 @op
-def current(weights, real, v_at, i_at, x_at, coef, n, block, same):  # type: ignore[no-untyped-def]
-    """Update one site from its drive, clear the drive, return how many neurons reached their threshold.
-
-    Where all neurons are the `same`, coefficients stay in registers; both ways give the same bits.
-    """
-    v = np.uint64(v_at)
-    i = np.uint64(i_at)
-    x = np.uint64(x_at)
-    k = np.uint64(coef)
-    m = np.uint64(n)
-    a, s, g, c = k + np.uint64(L.K_A) * m, k + np.uint64(L.K_S) * m, k + np.uint64(L.K_G) * m, k + np.uint64(L.K_C) * m
-    alpha, h, e = k + np.uint64(L.K_ALPHA) * m, k + np.uint64(L.K_H) * m, k + np.uint64(L.K_E) * m
-    floor, compare = k + np.uint64(L.K_FLOOR) * m, k + np.uint64(L.K_CMP) * m
-    zero = weights[1]
-    fired = 0
-    if same != 0:
-        kept, used, gain, drive = weights[a], weights[s], weights[g], weights[c]
-        slow, into, constant = weights[alpha], weights[h], weights[e]
-        least, bound = weights[floor], weights[compare]
-        for j in range(np.uint64(block)):
-            old = real[i + j]
-            u = kept * real[v + j] + used * old
-            u = u + gain * real[x + j] + drive
-            u = least if least > u else u
-            real[v + j] = u
-            real[i + j] = slow * old + into * real[x + j] + constant
-            real[x + j] = zero
-            fired += 1 if u >= bound else 0
-        return fired
-    for j in range(np.uint64(block)):
-        real[v + j] = weights[a + j] * real[v + j] + weights[s + j] * real[i + j]
-    for j in range(np.uint64(block)):
-        real[v + j] = real[v + j] + weights[g + j] * real[x + j]
-    for j in range(np.uint64(block)):
-        u = real[v + j] + weights[c + j]
-        least = weights[floor + j]
-        real[v + j] = least if least > u else u
-    for j in range(np.uint64(block)):
-        real[i + j] = weights[alpha + j] * real[i + j] + weights[h + j] * real[x + j]
-    for j in range(np.uint64(block)):
-        real[i + j] = real[i + j] + weights[e + j]
-        real[x + j] = zero
-    for j in range(np.uint64(block)):
-        fired += 1 if real[v + j] >= weights[compare + j] else 0
-    return fired
+def current(weights, real, v, i, x, coef, n, j, same, count):  # type: ignore[no-untyped-def]
+    """Update sixteen neurons (`count` of them this site's) from their drive, clear it; return who reached threshold."""
+    a, s, g, c = (
+        coefficient(weights, coef, n, L.K_A, j, same),
+        coefficient(weights, coef, n, L.K_S, j, same),
+        coefficient(weights, coef, n, L.K_G, j, same),
+        coefficient(weights, coef, n, L.K_C, j, same),
+    )
+    alpha, h, e = (
+        coefficient(weights, coef, n, L.K_ALPHA, j, same),
+        coefficient(weights, coef, n, L.K_H, j, same),
+        coefficient(weights, coef, n, L.K_E, j, same),
+    )
+    drive, old = load(real, x), load(real, i)
+    u = a * load(real, v) + s * old + g * drive + c
+    u = larger(coefficient(weights, coef, n, L.K_FLOOR, j, same), u)
+    store(real, v, u, count)
+    store(real, i, alpha * old + h * drive + e, count)
+    store(real, x, spread(weights, 1), count)
+    return reached(u, coefficient(weights, coef, n, L.K_CMP, j, same), count)
 
 
 @op

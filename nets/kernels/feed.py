@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 
 from nets.kernels import layout as L
-from nets.kernels.jit import entry
+from nets.kernels.jit import entry, op
 
 TAKEN, ROOM, INDEX, ORDER, VALUE = 0, 1, 2, 3, 4
 
 
-@entry
-def feed(table, dyn, ev_tick, ev_index, ev_value, port, t, index, value, has_value):  # type: ignore[no-untyped-def]
+@op
+def take(table, dyn, ev_tick, ev_index, ev_value, port, t, index, value, has_value):  # type: ignore[no-untyped-def]
     """Return (status, position or late events). Nothing is stored unless the status is TAKEN.
 
     The buffer stays sorted by tick, in order of arrival within one: appended, or two sorted runs merged from the back.
@@ -83,3 +83,9 @@ def feed(table, dyn, ev_tick, ev_index, ev_value, port, t, index, value, has_val
     dyn[counters + L.N_IN] += n
     dyn[counters + L.N_LATE] += late
     return TAKEN, late
+
+
+@entry
+def feed(table, dyn, ev_tick, ev_index, ev_value, port, t, index, value, has_value):  # type: ignore[no-untyped-def]
+    """`take`, called from Python."""
+    return take(table, dyn, ev_tick, ev_index, ev_value, port, t, index, value, has_value)

@@ -71,9 +71,10 @@ O_SIZE = 3
 # a port's row in `dyn`; from Q_NEXT on, scratch: the open tick's events are those before Q_NEXT, or where they were
 # merged by index, Q_MERGED of them at Q_SEEN in `di` and at Q_SUM in `real`
 Q_HEAD, Q_TAIL, Q_BASE, Q_CAP, Q_N = 0, 1, 2, 3, 4
-Q_NEXT, Q_MERGE, Q_MERGED, Q_SEEN, Q_SUM, Q_TOTAL, Q_FLAG = 5, 6, 7, 8, 9, 10, 11
-"""Q_MERGE: the least events of a tick that are merged. Q_TOTAL in `real`, Q_FLAG in `marks`: sums by index."""
-Q_SIZE = 12
+Q_NEXT, Q_MERGE, Q_MERGED, Q_SEEN, Q_SUM, Q_TOTAL, Q_BITS, Q_PLACE, Q_ORDER = 5, 6, 7, 8, 9, 10, 11, 12, 13
+"""Q_MERGE: the least events of a tick that are merged. Q_TOTAL in `real`, Q_BITS in `dyn`: sums by place, and which.
+Q_PLACE, Q_ORDER in `ints`: the place of an index, and back."""
+Q_SIZE = 14
 
 # counters in `dyn`
 (N_IN, N_LATE, N_OUT, N_SYNOPS, N_TOUCHES, N_TICKS, N_SILENT, N_VERSION, N_PENDING, N_WATCH, N_WATCHING, N_DROPPED) = (

@@ -6,43 +6,22 @@ import numpy as np
 
 from nets.kernels import layout as L
 from nets.kernels.jit import op
+from nets.kernels.lanes import coefficient, larger, load, reached, spread, store
 
 
 @op
-def leak(weights, real, v_at, x_at, coef, n, block, same):  # type: ignore[no-untyped-def]
-    """Update one site from its drive, clear the drive, return how many neurons reached their threshold.
-
-    Where all neurons are the `same`, coefficients stay in registers; both ways give the same bits. Short loops over
-    few arrays: beyond eight pairs of them the compiler gives up proving that they do not overlap.
-    """
-    v = np.uint64(v_at)
-    x = np.uint64(x_at)
-    g = np.uint64(coef + L.K_G * n)
-    compare = np.uint64(coef + L.K_CMP * n)
-    floor = np.uint64(coef + L.K_FLOOR * n)
-    a = np.uint64(coef + L.K_A * n)
-    c = np.uint64(coef + L.K_C * n)
-    zero = weights[1]
-    fired = 0
-    if same != 0:
-        kept, gain, drive, least, bound = weights[a], weights[g], weights[c], weights[floor], weights[compare]
-        for j in range(np.uint64(block)):
-            u = kept * real[v + j] + gain * real[x + j] + drive
-            u = least if least > u else u
-            real[v + j] = u
-            real[x + j] = zero
-            fired += 1 if u >= bound else 0
-        return fired
-    for j in range(np.uint64(block)):
-        real[v + j] = weights[a + j] * real[v + j] + weights[g + j] * real[x + j]
-    for j in range(np.uint64(block)):
-        u = real[v + j] + weights[c + j]
-        least = weights[floor + j]
-        real[v + j] = least if least > u else u
-        real[x + j] = zero
-    for j in range(np.uint64(block)):
-        fired += 1 if real[v + j] >= weights[compare + j] else 0
-    return fired
+def leak(weights, real, v, x, coef, n, j, same, count):  # type: ignore[no-untyped-def]
+    """Update sixteen neurons (`count` of them this site's) from their drive, clear it; return who reached threshold."""
+    a, g, c = (
+        coefficient(weights, coef, n, L.K_A, j, same),
+        coefficient(weights, coef, n, L.K_G, j, same),
+        coefficient(weights, coef, n, L.K_C, j, same),
+    )
+    u = a * load(real, v) + g * load(real, x) + c
+    u = larger(coefficient(weights, coef, n, L.K_FLOOR, j, same), u)
+    store(real, v, u, count)
+    store(real, x, spread(weights, 1), count)
+    return reached(u, coefficient(weights, coef, n, L.K_CMP, j, same), count)
 
 
 @op

@@ -5,22 +5,25 @@ from __future__ import annotations
 import numpy as np
 
 from nets.kernels import layout as L
-from nets.kernels.current import current, current_awake, current_catch_up
-from nets.kernels.fire import fire, sample
-from nets.kernels.integrate import integrate
+from nets.kernels.current import current_awake, current_catch_up
+from nets.kernels.feed import TAKEN, take
+from nets.kernels.fire import advance, sample
 from nets.kernels.jit import entry, op
-from nets.kernels.leak import leak, leak_catch_up
+from nets.kernels.lanes import first_bit
+from nets.kernels.leak import leak_catch_up
 from nets.kernels.models import update_model
 from nets.kernels.scatter import deliver
 
-DONE, FULL = 0, 1
+DONE, FULL, PAST = TAKEN, 16, 17
+"""What `run` returns beside what `take` does."""
 
 
 @op
-def open_tick(table, real, dyn, di, marks, ev_tick, ev_index, ev_value, tick):  # type: ignore[no-untyped-def]
+def open_tick(table, ints, real, dyn, di, ev_tick, ev_index, ev_value, tick):  # type: ignore[no-untyped-def]
     """Find each port's events of a tick; where there are many, merge those of one index into their sum.
 
-    The merged ones stand in the order in which their indices first occur.
+    The merged ones stand in the port's own order, in which indices whose weights have one shape follow each other:
+    loops of one length predict well, and neighbours in memory are read one after the other.
     """
     ports = table[L.H_PORT_AT]
     for p in range(table[L.H_PORTS]):
@@ -34,25 +37,35 @@ def open_tick(table, real, dyn, di, marks, ev_tick, ev_index, ev_value, tick):  
         dyn[port + L.Q_NEXT] = at - base
         dyn[port + L.Q_MERGED] = 0
         if at - first >= dyn[port + L.Q_MERGE]:
-            seen = np.uint64(dyn[port + L.Q_SEEN])
-            total = np.uint64(dyn[port + L.Q_TOTAL])
-            flag = np.uint64(dyn[port + L.Q_FLAG])
-            merged = np.uint64(0)
-            for k in range(np.uint64(first), np.uint64(at)):
-                index = np.uint64(ev_index[k])
-                if marks[flag + index] == 0:
-                    marks[flag + index] = 1
-                    di[seen + merged] = index
-                    real[total + index] = ev_value[k]
-                    merged += np.uint64(1)
-                else:
-                    real[total + index] += ev_value[k]
-            sums = np.uint64(dyn[port + L.Q_SUM])
-            for k in range(merged):
-                index = np.uint64(di[seen + k])
-                real[sums + k] = real[total + index]
-                marks[flag + index] = 0
-            dyn[port + L.Q_MERGED] = merged
+            dyn[port + L.Q_MERGED] = merge(ints, real, dyn, di, ev_index, ev_value, port, first, at)
+
+
+@op
+def merge(ints, real, dyn, di, ev_index, ev_value, port, first, end):  # type: ignore[no-untyped-def]
+    """Sum the events first..end of a port by index; return how many indices there are."""
+    place_at = np.uint64(dyn[port + L.Q_PLACE])
+    index_at = np.uint64(dyn[port + L.Q_ORDER])
+    total = np.uint64(dyn[port + L.Q_TOTAL])
+    bits = np.uint64(dyn[port + L.Q_BITS])
+    seen = np.uint64(dyn[port + L.Q_SEEN])
+    sums = np.uint64(dyn[port + L.Q_SUM])
+    zero = real[total] * 0
+    for k in range(np.uint64(first), np.uint64(end)):
+        place = np.uint64(ints[place_at + np.uint64(ev_index[k])])
+        real[total + place] += ev_value[k]
+        dyn[bits + (place >> np.uint64(5))] |= np.int64(1) << np.int64(place & np.uint64(31))
+    merged = np.uint64(0)
+    for w in range(np.uint64((dyn[port + L.Q_N] + 31) >> 5)):
+        word = dyn[bits + w]
+        dyn[bits + w] = 0
+        while word != 0:
+            place = w * np.uint64(32) + np.uint64(first_bit(word))
+            word &= word - 1
+            di[seen + merged] = ints[index_at + place]
+            real[sums + merged] = real[total + place]
+            real[total + place] = zero
+            merged += np.uint64(1)
+    return np.int64(merged)
 
 
 @op
@@ -80,8 +93,8 @@ def source_of(table, dyn, conn, tick):  # type: ignore[no-untyped-def]
 def gather(table, ints, weights, real, dyn, di, marks, ev_index, ev_value, pop, tick):  # type: ignore[no-untyped-def]
     """Deliver all of a tick's events to one population.
 
-    Return its site count and the synaptic operations. All sites are updated where events reach, by their number and
-    mean reach, at least the frozen share of them.
+    Return its site count, whether that is everywhere, and the synaptic operations. All sites are updated where events
+    reach, by their number and mean reach, at least the frozen share of them; then none is put on the list.
     """
     conns = table[L.H_CONN_AT]
     count = dyn[table[pop + L.P_COUNT]]
@@ -91,7 +104,7 @@ def gather(table, ints, weights, real, dyn, di, marks, ev_index, ev_value, pop, 
         conn = conns + k * L.C_SIZE
         reach += source_of(table, dyn, conn, tick)[2] * table[conn + L.C_REACH]
     if reach == 0 and count == 0:
-        return 0, 0
+        return 0, 0, 0
     everywhere = 1 if 16 * reach >= table[L.H_EVERYWHERE] * sites else 0
     synops = 0
     for k in range(table[pop + L.P_CONN0], table[pop + L.P_CONN1]):
@@ -111,104 +124,70 @@ def gather(table, ints, weights, real, dyn, di, marks, ev_index, ev_value, pop, 
                 real[value : value + events], 0, events, everywhere,
             )  # fmt: skip
         synops += done
-    if everywhere != 0:
-        count = list_all(table, di, marks, pop, count)
-    return count, synops
+    return count, everywhere, synops
 
 
 @op
-def list_all(table, di, marks, pop, count):  # type: ignore[no-untyped-def]
+def list_all(table, di, marks, pop):  # type: ignore[no-untyped-def]
     """Put every site on the list, in order; return how many there are."""
     sites = table[pop + L.P_SITES]
-    if count < sites or sites > 1:
-        list_at = np.uint64(table[pop + L.P_LIST])
-        mark_at = np.uint64(table[pop + L.P_MARK])
-        for q in range(np.uint64(sites)):
-            di[list_at + q] = q
-        for q in range(np.uint64(sites)):
-            marks[mark_at + q] = 1
+    list_at = np.uint64(table[pop + L.P_LIST])
+    mark_at = np.uint64(table[pop + L.P_MARK])
+    for q in range(np.uint64(sites)):
+        di[list_at + q] = q
+        marks[mark_at + q] = 1
     return sites
 
 
 @op
-def update(table, weights, real, dyn, di, marks, pop, tick, count):  # type: ignore[no-untyped-def]
-    """Advance every listed site by one tick and fire; return spikes, neurons touched and the sites that stay awake."""
+def update(table, weights, real, dyn, di, marks, pop, tick, listed, everywhere):  # type: ignore[no-untyped-def]
+    """Advance every listed site, or all, by one tick and fire.
+
+    Return spikes, neurons touched and the sites that stay awake: those are listed.
+    """
     kind = table[pop + L.P_KIND]
     if kind >= L.KIND_MODEL:
-        return update_model(table, weights, real, dyn, di, marks, pop, tick, count)
-    graded = table[pop + L.P_GRADED]
+        if everywhere != 0:
+            listed = list_all(table, di, marks, pop)
+        return update_model(table, weights, real, dyn, di, marks, pop, tick, listed)
     n = table[pop + L.P_N]
     block = table[pop + L.P_BLOCK]
-    v_at = table[pop + L.P_V]
-    i_at = table[pop + L.P_I]
-    x_at = table[pop + L.P_X]
     coef = table[pop + L.P_COEF]
     list_at = table[pop + L.P_LIST]
     mark_at = table[pop + L.P_MARK]
-    last_at = table[pop + L.P_LAST]
+    v_at = table[pop + L.P_V]
+    i_at = table[pop + L.P_I]
     sleep = table[pop + L.P_SLEEP]
-    decays = table[pop + L.P_DECAYS]
-    uniform = table[pop + L.P_UNIFORM]
-    fired_at = table[pop + L.P_FIRED]
-    same = table[pop + L.P_SAME]
-    firing = 0
-    if count == table[pop + L.P_SITES]:
-        if decays != 0:
-            for site in range(count):
-                slept = tick - dyn[last_at + site]
-                if slept > 0:
-                    base = site * block
-                    wake(weights, real, kind, v_at + base, i_at + base, coef + base, n, block, uniform, slept)
-                dyn[last_at + site] = tick + 1
-        if kind == L.KIND_INTEGRATE:
-            fired = integrate(weights, real, v_at, x_at, coef, n, n, same)
-        elif kind == L.KIND_LEAK:
-            fired = leak(weights, real, v_at, x_at, coef, n, n, same)
-        else:
-            fired = current(weights, real, v_at, i_at, x_at, coef, n, n, same)
-        firing = -1 if fired > 0 else 0
-    else:
+    graded = table[pop + L.P_GRADED]
+    count = table[pop + L.P_SITES] if everywhere != 0 else listed
+    if table[pop + L.P_DECAYS] != 0:
+        last_at = table[pop + L.P_LAST]
+        uniform = table[pop + L.P_UNIFORM]
         for k in range(count):
-            site = di[list_at + k]
-            base = site * block
-            v, x, c = v_at + base, x_at + base, coef + base
-            if decays != 0:
-                slept = tick - dyn[last_at + site]
-                if slept > 0:
-                    wake(weights, real, kind, v, i_at + base, c, n, block, uniform, slept)
-                dyn[last_at + site] = tick + 1
-            if kind == L.KIND_INTEGRATE:
-                fired = integrate(weights, real, v, x, c, n, block, same)
-            elif kind == L.KIND_LEAK:
-                fired = leak(weights, real, v, x, c, n, block, same)
-            else:
-                fired = current(weights, real, v, i_at + base, x, c, n, block, same)
-            if fired > 0:
-                di[fired_at + firing] = site
-                firing += 1
-    spikes = 0
-    again = 0
+            site = np.int64(k) if everywhere != 0 else np.int64(di[np.uint64(list_at + k)])
+            slept = tick - dyn[np.uint64(last_at + site)]
+            if slept > 0:
+                base = site * block
+                wake(weights, real, kind, v_at + base, i_at + base, coef + base, n, block, uniform, slept)
+            dyn[np.uint64(last_at + site)] = tick + 1
+    spikes, again = advance(weights, real, di, marks, table, pop, count, everywhere)
     if graded != 0:
-        spikes = sample(weights, real, di, marks, table, pop, count)
-    elif firing != 0:
-        spikes, again = fire(weights, real, di, marks, table, pop, firing)
+        spikes = sample(weights, real, di, marks, table, pop, count, everywhere)
     if sleep == L.SLEEP_BELOW and again == 0 and graded == 0:
-        for k in range(count):
+        for k in range(listed):
             marks[np.uint64(mark_at + di[np.uint64(list_at + k)])] = 0
         return spikes, count * block, 0
     kept = 0
     for k in range(count):
-        site = di[list_at + k]
-        awake = marks[mark_at + site] == 2 or sleep == L.SLEEP_NEVER
+        site = np.int64(k) if everywhere != 0 else np.int64(di[np.uint64(list_at + k)])
+        awake = marks[np.uint64(mark_at + site)] == 2 or sleep == L.SLEEP_NEVER
         if sleep == L.SLEEP_BOUND and not awake:
             base = site * block
             awake = current_awake(weights, real, v_at + base, i_at + base, coef + base, n, block)
         if awake:
-            di[list_at + kept] = site
+            di[np.uint64(list_at + kept)] = site
             kept += 1
-            marks[mark_at + site] = 1
-        else:
-            marks[mark_at + site] = 0
+        marks[np.uint64(mark_at + site)] = awake
     return spikes, count * block, kept
 
 
@@ -287,11 +266,37 @@ def delay_each(table, ints, real, dyn, di, pop, tick, spikes):  # type: ignore[n
 
 
 @entry
-def run(table, ints, weights, real, dyn, di, marks, ev_tick, ev_index, ev_value, out_t, out_id, out_value, watch, end):  # type: ignore[no-untyped-def]
-    """Close the ticks before `end`; return (status, output events). FULL: take the outputs and call again.
+def run(  # type: ignore[no-untyped-def]
+    table, ints, weights, real, dyn, di, marks, ev_tick, ev_index, ev_value, out_t, out_port, out_index, out_value,
+    watch, port, t, index, value, has_value, until,
+):  # fmt: skip
+    """Take a packet into a port's buffer (none where the port is below 0), then close the ticks that end by `until`.
 
-    Stops only between ticks: before one whose outputs might not fit.
+    Return (status, position, output events). FULL: take the outputs and call again without the packet. Stops only
+    between ticks: before one whose outputs might not fit. What `take` refuses, and an end in the PAST, change nothing.
     """
+    dt = table[L.H_DT]
+    t0 = dyn[table[L.H_T0]]
+    if until < t0 + dyn[table[L.H_TICK]] * dt:
+        return PAST, 0, 0
+    if port >= 0:
+        status, position = take(table, dyn, ev_tick, ev_index, ev_value, port, t, index, value, has_value)
+        if status != TAKEN:
+            return status, position, 0
+    status, written = close(
+        table, ints, weights, real, dyn, di, marks, ev_tick, ev_index, ev_value, out_t, out_port, out_index, out_value,
+        watch, (until - t0) // dt,
+    )  # fmt: skip
+    dyn[table[L.H_COUNTERS] + L.N_OUT] += written
+    return status, 0, written
+
+
+@op
+def close(  # type: ignore[no-untyped-def]
+    table, ints, weights, real, dyn, di, marks, ev_tick, ev_index, ev_value, out_t, out_port, out_index, out_value,
+    watch, end,
+):  # fmt: skip
+    """Close the ticks before `end`; return (status, output events)."""
     counters = table[L.H_COUNTERS]
     pops = table[L.H_POP_AT]
     outs = table[L.H_OUT_AT]
@@ -315,13 +320,15 @@ def run(table, ints, weights, real, dyn, di, marks, ev_tick, ev_index, ev_value,
             dyn[tick_at] = tick
             return FULL, written
         t = t0 + (tick + 1) * dt
-        open_tick(table, real, dyn, di, marks, ev_tick, ev_index, ev_value, tick)
+        open_tick(table, ints, real, dyn, di, ev_tick, ev_index, ev_value, tick)
         for p in range(table[L.H_POPS]):
             pop = pops + p * L.P_SIZE
-            count, synops = gather(table, ints, weights, real, dyn, di, marks, ev_index, ev_value, pop, tick)
+            count, everywhere, synops = gather(
+                table, ints, weights, real, dyn, di, marks, ev_index, ev_value, pop, tick
+            )
             spikes = 0
-            if count > 0:
-                spikes, touches, count = update(table, weights, real, dyn, di, marks, pop, tick, count)
+            if count > 0 or everywhere != 0:
+                spikes, touches, count = update(table, weights, real, dyn, di, marks, pop, tick, count, everywhere)
                 dyn[table[pop + L.P_COUNT]] = count
                 dyn[counters + L.N_SYNOPS] += synops
                 dyn[counters + L.N_TOUCHES] += touches
@@ -351,8 +358,8 @@ def run(table, ints, weights, real, dyn, di, marks, ev_tick, ev_index, ev_value,
             pop = pops + table[out + L.O_POP] * L.P_SIZE
             for s in range(dyn[table[pop + L.P_SPK_N]]):
                 out_t[written] = t
-                out_id[written, 0] = table[out + L.O_PORT]
-                out_id[written, 1] = ints[table[out + L.O_EXT] + di[table[pop + L.P_SPK_I] + s]]
+                out_port[written] = table[out + L.O_PORT]
+                out_index[written] = ints[table[out + L.O_EXT] + di[table[pop + L.P_SPK_I] + s]]
                 out_value[written] = real[table[pop + L.P_SPK_V] + s]
                 written += 1
         drop_delivered(table, dyn)

@@ -17,8 +17,6 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 WIDTHS = (16, 8, 4, 1)
-LANES = 16
-"""Neurons `at_least` compares at once."""
 
 
 def _add(real: Any, x: Any, weights: Any, rows: Any, factors: Any, n: Any) -> None:
@@ -79,48 +77,3 @@ def _spread(builder: Any, factor: Any, kind: Any, width: int) -> Any:
 
 add_rows = _add if config.DISABLE_JIT else intrinsic(_emit)
 """add_rows(real, x, weights, rows, factors, n): offsets and n unsigned 64 bit, factors of the arrays' own type."""
-
-
-def _at_least(real: Any, v: Any, bounds: Any, b: Any) -> int:
-    """The same in Python, for runs without the compiler."""
-    return sum(int(real[int(v) + j] >= bounds[int(b) + j]) << j for j in range(LANES))
-
-
-def _emit_at_least(typing: Any, real: Any, v: Any, bounds: Any, b: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        element = context.get_data_type(signature.args[0].dtype)
-        kind = ir.VectorType(element, LANES)
-        sides = [
-            builder.load(
-                builder.bitcast(
-                    builder.gep(context.make_array(signature.args[k])(context, builder, arguments[k]).data, [place]),
-                    kind.as_pointer(),
-                ),
-                align=context.get_abi_sizeof(element),
-            )
-            for k, place in ((0, arguments[1]), (2, arguments[3]))
-        ]
-        bits = builder.bitcast(builder.fcmp_ordered(">=", *sides), ir.IntType(LANES))
-        return builder.zext(bits, ir.IntType(64))
-
-    return types.int64(real, v, bounds, b), generate
-
-
-at_least = _at_least if config.DISABLE_JIT else intrinsic(_emit_at_least)
-"""at_least(real, v, bounds, b): bit j is set where real[v + j] >= bounds[b + j], j < LANES; offsets unsigned 64 bit."""
-
-
-def _first_bit(bits: Any) -> Any:
-    """The same in Python, for runs without the compiler."""
-    return (int(bits) & -int(bits)).bit_length() - 1
-
-
-def _emit_first_bit(typing: Any, bits: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
-
-    return types.int64(types.int64), generate
-
-
-first_bit = _first_bit if config.DISABLE_JIT else intrinsic(_emit_first_bit)
-"""first_bit(bits): the number of the lowest bit that is set, of at least one."""

@@ -23,9 +23,9 @@ ACTIVITIES = (0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0)
 
 
 @entry
-def nothing(a, b, c, d, e, f, g, h, i, j, k, m, n, o, end):  # type: ignore[no-untyped-def]
+def nothing(a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t, u, end):  # type: ignore[no-untyped-def]
     """An empty kernel with as many arguments as `run`, of the same types."""
-    return 0, 0
+    return 0, 0, 0
 
 
 def scaling(ticks: int, rounds: int, say: Say, plot: Path | None) -> Report:
@@ -186,8 +186,7 @@ def latency() -> tuple[float, float]:
         index[0] = rng.integers(0, 2312)
         until = engine.now + TICK_NS
         a = stopwatch_ns()
-        engine.feed("input", one, index, None)
-        engine.advance(until)
+        engine.step("input", one, index, None, until)
         b = stopwatch_ns()
         nothing(*arguments)
         c = stopwatch_ns()

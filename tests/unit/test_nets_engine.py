@@ -13,6 +13,7 @@ from nets.dialect import resolve
 from nets.engine import WATCH_EVENTS, Engine
 from nets.errors import FeedError, SnapshotError, UnsupportedError
 from nets.graph import Graph
+from nets.thresholds import Thresholds
 from runtime.core.roles import Network
 from tests.reference.dense import Dense
 
@@ -68,6 +69,56 @@ def test_late_events_act_in_the_open_tick_and_are_counted() -> None:
     assert feed(engine, [MS, 5 * MS], [0, 1]) == 1
     assert engine.advance(6 * MS).t.tolist() == [6 * MS, 6 * MS]
     assert engine.counters.events_late == 1
+
+
+def test_a_step_is_a_feed_and_an_advance() -> None:
+    one, two = integrator(), integrator()
+    rng = np.random.default_rng(1)
+    for tick in range(20):
+        t = np.sort(rng.integers(tick * MS, (tick + 2) * MS, 5))
+        index, value = rng.integers(0, 2, 5).astype(np.int32), rng.normal(0, 1, 5).astype(np.float32)
+        one.feed("in", t, index, value)
+        expected, got = one.advance((tick + 1) * MS), two.step("in", t, index, value, (tick + 1) * MS)
+        assert got.t.tolist() == expected.t.tolist()
+        assert got.index.tolist() == expected.index.tolist()
+        assert one.hash() == two.hash()
+    assert one.counters == two.counters
+    assert one.counters.events_out > 0
+
+
+def test_a_step_that_is_refused_takes_nothing() -> None:
+    engine = integrator()
+    engine.advance(5 * MS)
+    before = engine.snapshot(), engine.counters
+    event, index = np.array([5 * MS]), np.array([0], np.int32)
+    with pytest.raises(FeedError, match="time never runs backwards"):
+        engine.step("in", event, index, None, 5 * MS - 1)
+    with pytest.raises(FeedError, match="index 2 of event 0"):
+        engine.step("in", event, index + np.int32(2), None, 7 * MS)
+    assert (engine.snapshot(), engine.counters) == before
+
+
+def test_merging_a_ticks_events_by_index_changes_nothing() -> None:
+    """A convolution whose border and middle have weights of two shapes; dyadic numbers, so sums have one value."""
+    rng = np.random.default_rng(2)
+    weight = rng.integers(-4, 8, (3, 1, 3, 3)) / 8
+    nodes: dict[str, n.Node] = {
+        "in": n.Input((1, 9, 9)),
+        "conv": n.Conv2d(None, weight, 2, 1, 1, 1, np.zeros(3)),
+        "if": n.IF(r=np.ones((3, 5, 5)), v_threshold=np.ones((3, 5, 5))),
+        "out": n.Output((3, 5, 5)),
+    }
+    graph = Graph(nodes, list(pairwise(nodes)))
+    dialect = resolve(graph, None, RULES)
+    engines = [Engine(graph, dialect, thresholds=Thresholds(sort=from_events)) for from_events in (2.0, 1e6)]
+    t = np.sort(rng.integers(0, 10 * MS, 400))
+    index = rng.integers(0, 81, 400).astype(np.int32)
+    merged, plain = (engine.step("in", t, index, None, 10 * MS) for engine in engines)
+    assert len(merged) > 100
+    for field in ("t", "index", "value"):
+        np.testing.assert_array_equal(getattr(merged, field), getattr(plain, field))
+    assert engines[0].hash() == engines[1].hash()
+    assert engines[0].counters.synops < engines[1].counters.synops
 
 
 def test_two_sources_may_overlap_in_one_port() -> None:
