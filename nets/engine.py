@@ -34,6 +34,8 @@ Packet = tuple[int, NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], b
 """Port number, times, indices, values, and whether there are values: as the kernels take events."""
 WATCH_EVENTS = 1 << 16
 LEAST_OUTPUTS = 4096
+SATURATED = 0.9
+"""Share of the ticks in which a neuron fires that is called saturated."""
 PICOJOULE = {"add": 0.9, "multiply_add": 4.6}
 """float32 at 45 nm (Horowitz 2014): an estimate of arithmetic alone, memory traffic not included."""
 MAGIC = b"tectum-state-1\0\0"
@@ -73,6 +75,14 @@ class Spikes:
 
 
 @dataclass(frozen=True)
+class Activity:
+    """How a population uses its neurons: shares of 1 that never fired, and that fired in nine ticks of ten or more."""
+
+    silent: float
+    saturated: float
+
+
+@dataclass(frozen=True)
 class Counters:
     """Totals since the engine was made; `reset` and `restore` leave them alone."""
 
@@ -89,6 +99,8 @@ class Counters:
     watch_lost: int
     spikes: Mapping[str, int]
     energy_j_estimate: float
+    events_risky: int = 0
+    """Late events that might have changed a spike had they come in time."""
 
 
 NONE = Spikes(np.zeros(0, np.int64), np.zeros(0, np.int16), np.zeros(0, np.int32), np.zeros(0, np.float32))
@@ -184,7 +196,11 @@ class Engine:
         index: NDArray[np.int32],
         value: NDArray[np.float32] | None = None,
     ) -> int:
-        """Buffer events of a port, oldest first; return how many are late (they act in the open tick)."""
+        """Buffer events of a port, oldest first; return how many are late: before the open tick.
+
+        A late event is taken into the state decayed by its age, see `nets.kernels.late`; one from before the last
+        reset is dropped. Both are counted.
+        """
         packet = self._packet(port, t, index, value)
         while True:
             status, position = feed(
@@ -348,7 +364,23 @@ class Engine:
             watch_lost=self._watch_lost,
             spikes={p.name: int(dyn[spikes_at + k]) for k, p in enumerate(self._populations)},
             energy_j_estimate=energy,
+            events_risky=int(dyn[at + L.N_RISKY]),
         )
+
+    @property
+    def activity(self) -> dict[str, Activity]:
+        """Of each population, since the last reset: which share of its neurons was silent, and which saturated."""
+        state, table = self._state.dyn, self._program.table
+        ticks = max(int(state[self._tick_at]), 1)
+        found = {}
+        for unit in self._program.units:
+            if unit.report >= 0:
+                row = int(table[L.H_POP_AT]) + unit.row * L.P_SIZE
+                at, size = int(table[row + L.P_SPIKED]), int(table[row + L.P_N])
+                fired = state[at : at + size]
+                silent, saturated = (fired == 0).mean(), (fired >= SATURATED * ticks).mean()
+                found[unit.name] = Activity(float(silent), float(saturated))
+        return found
 
     def potentials(self) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64] | None]]:
         """(potential, current or None) of every unit now, in NIR's shape, as if no site had slept."""

@@ -187,7 +187,13 @@ def compile_program(
         size = int(row[L.P_N])
         row[L.P_X], row[L.P_SPK_V] = real.take(size * unit.inputs), real.take(size)
         row[L.P_SPK_I], row[L.P_SPK_N] = di.take(size), dyn.take(1)
-        row[L.P_FIRED] = di.take(int(row[L.P_SITES]))
+        spiking = size if unit.report >= 0 else 0
+        row[L.P_TOUCHED], row[L.P_LAST_SPIKE], row[L.P_SPIKED] = dyn.take(1), dyn.take(spiking), dyn.take(spiking)
+        read = any(path.source == unit.name for path in wiring.paths)
+        row[L.P_LATE] = _late_rule(graph.nodes[unit.name], unit.rule, read)
+        fed = any(path.target == unit.name and path.source in inputs for path in wiring.paths)
+        if fed and not unit.rule.graded and row[L.P_LATE] == L.LATE_LINEAR:
+            row[L.P_HIGH], row[L.P_EPOCH] = real.take(4 * size), dyn.take(2)
     merging = []
     for number, name in enumerate(inputs):
         size = math.prod(graph.shapes[name])
@@ -265,6 +271,13 @@ def _units(graph: Graph, dialect: Dialect, wiring: Wiring, real: type) -> tuple[
         units.append(Unit(name, shape, layout, rule, len(units), report if spiking else -1))
         report += spiking
     return tuple(units)
+
+
+def _late_rule(node: n.Node, rule: Rule, read: bool) -> int:
+    """What a late event does to a unit; `read`: other units take its samples."""
+    if rule.kind >= L.KIND_MODEL or isinstance(node, (*RELAYS, n.Output)):
+        return L.LATE_OPEN
+    return L.LATE_GRADED if rule.graded and read else L.LATE_LINEAR
 
 
 def _describe_unit(row: NDArray[np.int64], unit: Unit, build: _Builder) -> None:
@@ -369,6 +382,11 @@ def _fill_initial(
     for row, unit in zip(pops, units, strict=True):
         size, sites = int(row[L.P_N]), int(row[L.P_SITES])
         state.real[row[L.P_V] : row[L.P_V] + size] = unit.rule.start
+        state.dyn[row[L.P_TOUCHED]] = L.NEVER
+        if row[L.P_EPOCH] >= 0:
+            state.dyn[row[L.P_EPOCH] : row[L.P_EPOCH] + 2] = L.NEVER
+        if unit.report >= 0:
+            state.dyn[row[L.P_LAST_SPIKE] : row[L.P_LAST_SPIKE] + size] = L.NEVER
         if (extra := unit.rule.extra) is not None:
             state.real[row[L.P_U] : row[L.P_U] + extra.initial.size] = extra.initial.ravel()
         if unit.rule.kind != L.KIND_INTEGRATE or unit.rule.sleep == L.SLEEP_NEVER:

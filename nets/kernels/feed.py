@@ -15,7 +15,8 @@ def take(table, dyn, ev_tick, ev_index, ev_value, port, t, index, value, has_val
     """Return (status, position or late events). Nothing is stored unless the status is TAKEN.
 
     The buffer stays sorted by tick, in order of arrival within one: appended, or two sorted runs merged from the back.
-    An event before the open tick joins it and counts as late.
+    An event before the open tick counts as late. What happened before the network's time began, at its last reset, is
+    forgotten by now: it is dropped and counted.
     """
     q = table[L.H_PORT_AT] + port * L.Q_SIZE
     counters = table[L.H_COUNTERS]
@@ -26,6 +27,7 @@ def take(table, dyn, ev_tick, ev_index, ev_value, port, t, index, value, has_val
     n = t.shape[0]
     size = dyn[q + L.Q_N]
     late = 0
+    old = 0
     for k in range(n):
         if index[k] < 0 or index[k] >= size:
             return INDEX, k
@@ -35,10 +37,12 @@ def take(table, dyn, ev_tick, ev_index, ev_value, port, t, index, value, has_val
             return VALUE, k
         if t[k] < open_at:
             late += 1
+            old += 1 if t[k] < t0 else 0
     base = dyn[q + L.Q_BASE]
     head = dyn[q + L.Q_HEAD]
     tail = dyn[q + L.Q_TAIL]
-    if tail + n > dyn[q + L.Q_CAP]:
+    kept = n - old
+    if tail + kept > dyn[q + L.Q_CAP]:
         if head > 0:
             for k in range(head, tail):
                 ev_tick[base + k - head] = ev_tick[base + k]
@@ -48,14 +52,14 @@ def take(table, dyn, ev_tick, ev_index, ev_value, port, t, index, value, has_val
             head = 0
             dyn[q + L.Q_HEAD] = head
             dyn[q + L.Q_TAIL] = tail
-        if tail + n > dyn[q + L.Q_CAP]:
-            return ROOM, tail + n
-    if n > 0 and (tail == head or ev_tick[base + tail - 1] <= max((t[0] - t0) // dt, open_tick)):
+        if tail + kept > dyn[q + L.Q_CAP]:
+            return ROOM, tail + kept
+    if kept > 0 and (tail == head or ev_tick[base + tail - 1] <= (t[old] - t0) // dt):
         # nothing buffered is later: append, and divide only where ticks are skipped
-        tick = max((t[0] - t0) // dt, open_tick)
+        tick = (t[old] - t0) // dt
         after = t0 + (tick + 1) * dt
-        at = base + tail
-        for k in range(n):
+        at = base + tail - old
+        for k in range(old, n):
             if t[k] >= after:
                 tick = (t[k] - t0) // dt
                 after = t0 + (tick + 1) * dt
@@ -63,25 +67,26 @@ def take(table, dyn, ev_tick, ev_index, ev_value, port, t, index, value, has_val
             ev_index[at + k] = index[k]
             ev_value[at + k] = value[k] if has_value else 1.0
     else:
-        old = tail - 1
-        to = tail + n - 1
+        before = tail - 1
+        to = tail + kept - 1
         new = n - 1
-        while new >= 0:
-            tick = max((t[new] - t0) // dt, open_tick)
-            if old >= head and ev_tick[base + old] > tick:
-                ev_tick[base + to] = ev_tick[base + old]
-                ev_index[base + to] = ev_index[base + old]
-                ev_value[base + to] = ev_value[base + old]
-                old -= 1
+        while new >= old:
+            tick = (t[new] - t0) // dt
+            if before >= head and ev_tick[base + before] > tick:
+                ev_tick[base + to] = ev_tick[base + before]
+                ev_index[base + to] = ev_index[base + before]
+                ev_value[base + to] = ev_value[base + before]
+                before -= 1
             else:
                 ev_tick[base + to] = tick
                 ev_index[base + to] = index[new]
                 ev_value[base + to] = value[new] if has_value else 1.0
                 new -= 1
             to -= 1
-    dyn[q + L.Q_TAIL] = tail + n
+    dyn[q + L.Q_TAIL] = tail + kept
     dyn[counters + L.N_IN] += n
     dyn[counters + L.N_LATE] += late
+    dyn[counters + L.N_DROPPED] += old
     return TAKEN, late
 
 

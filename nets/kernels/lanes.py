@@ -23,6 +23,8 @@ from numba.extending import intrinsic, lower_builtin, register_model
 from nets.kernels.jit import op
 
 LANES = 16
+if config.DISABLE_JIT:
+    np.seterr(over="ignore", invalid="ignore")  # of what lies past a layer's end, and is never stored
 
 
 class Lanes(types.Type):  # type: ignore[misc]  # numba ships no types

@@ -35,11 +35,19 @@ P_RING_I, P_RING_V, P_RING_N, P_DELAY = 19, 20, 21, 22
 P_CONN0, P_CONN1, P_OUT0, P_OUT1 = 23, 24, 25, 26
 P_EXT, P_REPORT = 27, 28
 P_MULTI, P_STRICT, P_SUBTRACT = 29, 30, 31
-P_FIRED = 32
 P_U, P_STEPS, P_WINNERS, P_INHIBIT = 33, 34, 35, 36
 P_SAME, P_LATER = 37, 38
 """P_LATER: where in `ints` the ticks stand by which each neuron delays its events, or -1: all alike."""
-P_SIZE = 39
+P_TOUCHED, P_LAST_SPIKE, P_SPIKED, P_LATE = 39, 40, 41, 42
+"""In `dyn`: the last tick that updated any site; of each spiking neuron the last tick in which it fired, and in how
+many it did."""
+P_HIGH, P_EPOCH = 43, 44
+"""Where potentials are tracked for late events (else -1): in `real` their extremes, this epoch's and the last one's,
+high and low; in `dyn` the epoch and the tick in which tracking began."""
+P_SIZE = 45
+LATE_LINEAR, LATE_GRADED, LATE_OPEN = 0, 1, 2
+"""A late event is taken into the state; so, but others have read it since; it acts in the open tick."""
+NEVER = -(1 << 62)
 
 KIND_INTEGRATE, KIND_LEAK, KIND_CURRENT = 0, 1, 2
 KIND_MODEL = 16
@@ -77,7 +85,19 @@ Q_PLACE, Q_ORDER in `ints`: the place of an index, and back."""
 Q_SIZE = 14
 
 # counters in `dyn`
-(N_IN, N_LATE, N_OUT, N_SYNOPS, N_TOUCHES, N_TICKS, N_SILENT, N_VERSION, N_PENDING, N_WATCH, N_WATCHING, N_DROPPED) = (
-    range(12)
-)
+(
+    N_IN,
+    N_LATE,
+    N_OUT,
+    N_SYNOPS,
+    N_TOUCHES,
+    N_TICKS,
+    N_SILENT,
+    N_VERSION,
+    N_PENDING,
+    N_WATCH,
+    N_WATCHING,
+    N_DROPPED,
+    N_RISKY,
+) = range(13)
 N_SIZE = 16

@@ -10,6 +10,7 @@ from nets.kernels.feed import TAKEN, take
 from nets.kernels.fire import advance, sample
 from nets.kernels.jit import entry, op
 from nets.kernels.lanes import first_bit
+from nets.kernels.late import take_late, track
 from nets.kernels.leak import leak_catch_up
 from nets.kernels.models import update_model
 from nets.kernels.scatter import deliver
@@ -171,6 +172,8 @@ def update(table, weights, real, dyn, di, marks, pop, tick, listed, everywhere):
                 wake(weights, real, kind, v_at + base, i_at + base, coef + base, n, block, uniform, slept)
             dyn[np.uint64(last_at + site)] = tick + 1
     spikes, again = advance(weights, real, di, marks, table, pop, count, everywhere)
+    if table[pop + L.P_HIGH] >= 0 and dyn[table[L.H_COUNTERS] + L.N_LATE] > 0:
+        track(table, weights, real, dyn, di, pop, tick, count, everywhere)
     if graded != 0:
         spikes = sample(weights, real, di, marks, table, pop, count, everywhere)
     if sleep == L.SLEEP_BELOW and again == 0 and graded == 0:
@@ -320,6 +323,8 @@ def close(  # type: ignore[no-untyped-def]
             dyn[tick_at] = tick
             return FULL, written
         t = t0 + (tick + 1) * dt
+        if next_event(table, dyn, ev_tick, tick) < tick:
+            take_late(table, ints, weights, real, dyn, di, marks, ev_tick, ev_index, ev_value, tick)
         open_tick(table, ints, real, dyn, di, ev_tick, ev_index, ev_value, tick)
         for p in range(table[L.H_POPS]):
             pop = pops + p * L.P_SIZE
@@ -330,6 +335,7 @@ def close(  # type: ignore[no-untyped-def]
             if count > 0 or everywhere != 0:
                 spikes, touches, count = update(table, weights, real, dyn, di, marks, pop, tick, count, everywhere)
                 dyn[table[pop + L.P_COUNT]] = count
+                dyn[table[pop + L.P_TOUCHED]] = tick
                 dyn[counters + L.N_SYNOPS] += synops
                 dyn[counters + L.N_TOUCHES] += touches
             dyn[table[pop + L.P_SPK_N]] = spikes
@@ -340,8 +346,11 @@ def close(  # type: ignore[no-untyped-def]
                 report = table[pop + L.P_REPORT]
                 if report >= 0:
                     total = np.int64(0)
+                    fired, spiked = table[pop + L.P_LAST_SPIKE], table[pop + L.P_SPIKED]
                     for s in range(spikes):
                         total += np.int64(real[value_at + s])
+                        dyn[fired + di[index_at + s]] = tick
+                        dyn[spiked + di[index_at + s]] += 1
                     dyn[table[L.H_SPIKES] + report] += total
                     if dyn[counters + L.N_WATCHING] != 0:
                         at = dyn[counters + L.N_WATCH]

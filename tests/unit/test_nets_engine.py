@@ -10,7 +10,7 @@ import pytest
 
 from nets import nodes as n
 from nets.dialect import resolve
-from nets.engine import WATCH_EVENTS, Engine
+from nets.engine import WATCH_EVENTS, Activity, Engine
 from nets.errors import FeedError, SnapshotError, UnsupportedError
 from nets.graph import Graph
 from nets.thresholds import Thresholds
@@ -63,7 +63,7 @@ def test_a_tick_closes_when_time_reaches_its_end() -> None:
     assert engine.now == MS
 
 
-def test_late_events_act_in_the_open_tick_and_are_counted() -> None:
+def test_late_events_are_taken_in_by_the_open_tick_and_counted() -> None:
     engine = integrator()
     engine.advance(5 * MS + 10)
     assert feed(engine, [MS, 5 * MS], [0, 1]) == 1
@@ -189,6 +189,16 @@ def test_bias_alone_makes_a_neuron_fire() -> None:
     graph = chain(n.Affine(np.eye(2), np.array([0.25, 0.0])), n.IF(r=np.ones(2), v_threshold=np.ones(2)))
     engine = Engine(graph, resolve(graph, None, RULES))
     assert engine.advance(8 * MS).t.tolist() == [4 * MS, 8 * MS]
+
+
+def test_silent_and_saturated_neurons_are_told() -> None:
+    engine = integrator(width=4)
+    t = np.repeat(np.arange(10) * MS, 2)
+    engine.feed("in", t, np.tile(np.array([0, 1], np.int32), 10), np.tile(np.array([1.0, 0.1], np.float32), 10))
+    engine.advance(10 * MS)
+    assert engine.activity["n1"] == Activity(silent=0.5, saturated=0.25)
+    engine.reset(10 * MS)
+    assert engine.activity["n1"] == Activity(silent=1.0, saturated=0.0)
 
 
 def test_silence_costs_nothing() -> None:
