@@ -25,11 +25,17 @@ BUILTIN: dict[Role, dict[str, str]] = {
         "dvs.sim": "sensors.dvs_sim:DvsSim",
         "camera.sim": "sensors.camera_sim:CameraSim",
         "gyro.sim": "sensors.gyro_sim:GyroSim",
+        "gaze.gyro": "sensors.gaze_gyro:GazeGyro",
+        "gaze.camera": "sensors.gaze_camera:GazeCamera",
+        "gaze.dvs": "sensors.gaze_dvs:GazeDvs",
+        "gaze.truth": "sensors.gaze_truth:GazeTruth",
         "timer": "sensors.timer:Timer",
         "replay": "runtime.recording.replay:Replay",
     },
     "actuators": {
         "servo.sim": "actuators.servo_sim:ServoSim",
+        "gaze.pan": "actuators.gaze_motor:GazeMotor",
+        "gaze.tilt": "actuators.gaze_motor:GazeMotor",
         "log": "actuators.log:LogActuator",
     },
 }

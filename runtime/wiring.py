@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from nets.describe import warnings
 from runtime.config import Robot
 from runtime.core.clock import MonotonicClock
@@ -80,10 +82,14 @@ def stops(robot: Robot) -> list[dict[str, Any]]:
 def dtype_text(topic: Topic) -> str:
     """`<f4[3]`, or the fields of a structure."""
     names = topic.element.names
-    shape = "".join(f"[{n}]" for n in topic.shape)
     if names is None:
-        return topic.element.str.lstrip("|") + shape
-    return "{" + " ".join(f"{n}:{topic.element[n].str.lstrip('|')}" for n in names) + "}" + shape
+        return _plain(topic.element, topic.shape)
+    fields = " ".join(f"{n}:{_plain(topic.element[n].base, topic.element[n].shape)}" for n in names)
+    return "{" + fields + "}" + _plain(None, topic.shape)
+
+
+def _plain(element: np.dtype[Any] | None, shape: tuple[int, ...]) -> str:
+    return ("" if element is None else element.str.lstrip("|")) + "".join(f"[{n}]" for n in shape)
 
 
 def _network(robot: Robot, topics: dict[str, Topic]) -> tuple[dict[str, Any] | None, list[str]]:

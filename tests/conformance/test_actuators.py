@@ -48,6 +48,8 @@ CASES = (
         near=0.08,
         label="slow",
     ),
+    Case("gaze.pan", lambda folder: {"limits": {"max_rad_s": 2.0}, "world": {"shape": [1, 64]}}, near=1e-6),
+    Case("gaze.tilt", lambda folder: {"limits": {"max_rad_s": 1.0, "slew_rad_s2": 10.0}, "ttl_s": 0.5}, near=1e-6),
     Case("log", lambda folder: {"path": str(folder / "commands.csv")}, near=0.0),
     Case(
         "log",

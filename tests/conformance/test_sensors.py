@@ -75,6 +75,9 @@ def recording(request: pytest.FixtureRequest) -> dict[str, Any]:
     return {"path": str(path)}
 
 
+LATE: dict[str, Any] = {"world": {"shape": [1, 64]}, "rate_hz": 2000.0, "fault": {"late_s": 0.004, "skew": -1e-3}}
+"""Late by so little that what is still on its way at the horizon is not missed."""
+
 CASES = (
     Case("gyro.sim", lambda request: {"burst": 5}),
     Case("gyro.sim", lambda request: {"fault": {"drop": 0.2}}, {"fault": {"drop": 0.2, "silent_after_s": 0.1}}, "drop"),
@@ -86,6 +89,12 @@ CASES = (
     Case("camera.file", euroc, label="euroc"),
     Case("imu.file", davis),
     Case("davis.file", davis),
+    Case("gaze.gyro", lambda request: {}),
+    Case("gaze.gyro", lambda request: LATE, {"fault": {**LATE["fault"], "silent_after_s": 0.1}}, "late"),
+    Case("gaze.camera", lambda request: {}),
+    Case("gaze.dvs", lambda request: {}),
+    Case("gaze.dvs", lambda request: {"world": {"shape": [1, 64]}, "noise_hz": 5.0}, label="line"),
+    Case("gaze.truth", lambda request: {}),
     Case("timer", lambda request: {"period_s": 0.01}, silence=None),
     Case("replay", recording, silence=None),
 )

@@ -45,6 +45,8 @@ from runtime.links.mqtt_config import MqttConfig, RemoteTopic
 from runtime.registry import BUILTIN, adapter
 from runtime.wiring import wiring
 from sensors.faults import Fault
+from sensors.gaze_definition import GazeWorld
+from sensors.gaze_faults import GazeFault
 from sensors.playback import Playback
 from sensors.scene import Scene
 
@@ -64,7 +66,13 @@ TABLES: dict[str, type[BaseModel]] = {
     "[mqtt]": MqttConfig,
     "[[mqtt.subscribe]]": RemoteTopic,
 }
-SHARED: dict[str, type[BaseModel]] = {"*.file": Playback, "scene": Scene, "fault": Fault}
+SHARED: dict[str, type[BaseModel]] = {
+    "*.file": Playback,
+    "scene": Scene,
+    "fault": Fault,
+    "world": GazeWorld,
+    "gaze.*.fault": GazeFault,
+}
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -180,7 +188,7 @@ def adapter_keys(kind: str, cls: type[BaseModel]) -> dict[str, str]:
     keys = without(declared(cls), "name", "kind")
     if issubclass(cls, Playback):
         return {key: default for key, default in keys.items() if key not in declared(Playback)}
-    return without(keys, "fault.", "scene.", "motion[].")
+    return without(keys, "fault.", "scene.", "motion[].", "world.")
 
 
 def without(keys: dict[str, str], *prefixes: str) -> dict[str, str]:
