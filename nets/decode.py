@@ -4,6 +4,7 @@ argmax      the most active unit in a window          label, and the value the m
 count       spikes in a window, weighted              value
 rate        exponential firing rates, weighted        value
 population  preferred values, weighted by the rates   value, and the label of the strongest unit
+latest      newest value of graded units, weighted    value
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 from nets.code_options import call_with_options, suggest
 from nets.decode_count import ArgmaxDecoder, CountDecoder
+from nets.decode_latest import LatestDecoder
 from nets.decode_rate import PopulationDecoder, RateDecoder
 from nets.decoded import Decision, Decoder
 
@@ -22,6 +24,7 @@ __all__ = [
     "CountDecoder",
     "Decision",
     "Decoder",
+    "LatestDecoder",
     "PopulationDecoder",
     "RateDecoder",
     "make_decoder",
@@ -50,4 +53,5 @@ DECODERS: dict[str, Callable[..., Decoder]] = {
     "count": CountDecoder,
     "rate": RateDecoder,
     "population": PopulationDecoder,
+    "latest": LatestDecoder,
 }

@@ -98,11 +98,12 @@ def _level(source: Source, port_shape: tuple[int, ...]) -> Callable[..., Encoder
 
 
 def _sample(source: Source, port_shape: tuple[int, ...]) -> Callable[..., Encoder]:
-    def build(*, scale: float | Sequence[float] = 1.0) -> Encoder:
-        channels = _channels(source)
-        if prod(port_shape) != channels:
-            raise ValueError(f"port shape is {port_shape}, expected {channels} units: one a channel")
-        return SampleEncoder(channels, scale)
+    def build(*, scale: float | Sequence[float] = 1.0, channels: Sequence[int] | None = None) -> Encoder:
+        width = _channels(source)
+        encoder = SampleEncoder(width, scale, channels)
+        if prod(port_shape) != encoder.units:
+            raise ValueError(f"port shape is {port_shape}, expected {encoder.units} units: one a channel")
+        return encoder
 
     return build
 

@@ -8,23 +8,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nets.code_options import numbers, whole
+from nets.code_options import numbers, whole, wholes
 from nets.code_state import hash_state, pack_state, restore_state
 from nets.encode_level import as_samples
 from nets.encoded import Encoded
 
 
 class SampleEncoder:
-    """Samples (n, channels) to events: index is the channel, value the sample times `scale`.
+    """Samples (n, width) to events: index is the channel, value the sample times `scale`.
 
-    Values that are not finite as float32 are refused and counted.
+    With `channels` only those, numbered by their place in that list. Values that are not finite as float32 are refused
+    and counted.
     """
 
-    def __init__(self, channels: int, scale: float | Sequence[float] = 1.0) -> None:
-        self._channels = whole("channels", channels)
-        scales = numbers("scale", scale, channels)
+    def __init__(self, width: int, scale: float | Sequence[float] = 1.0, channels: Sequence[int] | None = None) -> None:
+        self._width = whole("width", width)
+        chosen = range(width) if channels is None else wholes("channels", channels, len(channels))
+        if max(chosen, default=width) >= width or len(set(chosen)) != len(chosen):
+            raise ValueError(f"channels is {channels!r}, expected different ones of 0 to {width - 1}")
+        self._chosen = None if channels is None else np.array(chosen, np.intp)
+        self.units = len(chosen)
+        """Channels that are taken."""
+        scales = numbers("scale", scale, self.units)
         self._scale = np.array(scales, np.float64)
-        self._signature = f"sample {channels} {list(scales)}"
+        self._signature = f"sample {width} {list(chosen)} {list(scales)}"
         self._refused = 0
 
     @property
@@ -33,7 +40,10 @@ class SampleEncoder:
 
     def encode(self, t: NDArray[np.int64], data: NDArray[Any]) -> Encoded:
         with np.errstate(over="ignore", invalid="ignore"):
-            samples = as_samples(data, self._channels) * self._scale
+            samples = as_samples(data, self._width)
+            if self._chosen is not None:
+                samples = samples[:, self._chosen]
+            samples = samples * self._scale
         fine = np.abs(samples) <= np.finfo(np.float32).max
         self._refused += samples.size - int(np.count_nonzero(fine))
         sample, channel = np.nonzero(fine)

@@ -40,6 +40,7 @@ decoders = st.sampled_from(
         ("count", {"period_s": 0.004, "window_s": 0.006, "weights": [1, -1, 0.5, 0.1]}),
         ("rate", {"period_s": 0.004, "tau_s": 0.01, "weights": [1, -1, 0.5, 0.1], "offset": 0.3}),
         ("population", {"period_s": 0.004, "tau_s": 0.01, "preferred": [-1, 0, 1, 2]}),
+        ("latest", {"period_s": 0.003, "weights": [1, -1, 0.5, 0.1]}),
     ]
 )
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nets.decode import ArgmaxDecoder, CountDecoder, PopulationDecoder, RateDecoder, make_decoder
+from nets.decode import ArgmaxDecoder, CountDecoder, LatestDecoder, PopulationDecoder, RateDecoder, make_decoder
 
 MS = 1_000_000
 
@@ -173,3 +173,21 @@ def test_snapshot_goes_back_only_into_the_same_settings() -> None:
     decoder.restore(snapshot)
     assert decoder.hash() == before
     assert [d.label for d in decoder.advance(*spikes(), 10 * MS)] == [1]
+
+
+def test_latest_is_the_weighted_sum_of_the_newest_values_and_nothing_before_the_first() -> None:
+    decoder = LatestDecoder(2, period_s=0.001, weights=[2.0, -1.0], offset=0.5)
+    decoder.start(0)
+    none = np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32)
+    assert [d.value for d in decoder.advance(*none, 2_000_000)] == [None, None]
+    t = np.array([2_500_000, 2_600_000, 3_500_000], np.int64)
+    index, value = np.array([0, 0, 1], np.int32), np.array([7.0, 3.0, 1.0], np.float32)
+    found = decoder.advance(t, index, value, 4_000_000)
+    assert [(d.t, d.value) for d in found] == [(3_000_000, 6.5), (4_000_000, 5.5)]
+    assert found[-1].scores.tolist() == [3.0, 1.0]
+    again = LatestDecoder(2, period_s=0.001, weights=[2.0, -1.0], offset=0.5)
+    again.restore(decoder.snapshot())
+    assert again.hash() == decoder.hash()
+    assert again.advance(*none, 5_000_000)[0].value == 5.5
+    decoder.reset(5_000_000)
+    assert decoder.advance(*none, 6_000_000)[0].value is None

@@ -235,6 +235,7 @@ def test_frames_with_a_dead_pixel_refuse_only_its_cell() -> None:
         ("level", GYRO, (6,), {"step": -1}, "step is -1, expected above 0"),
         ("level", EYE, (6,), {"step": 1}, "expected numbers"),
         ("sample", GYRO, (6,), {}, r"port shape is \(6,\), expected 3 units"),
+        ("sample", GYRO, (2,), {"channels": [0, 3]}, r"channels is \[0, 3\], expected different ones of 0 to 2"),
         ("sample", GYRO, (3,), {"scale": float("nan")}, "scale is nan, expected a finite number"),
         ("frame", CAMERA, (2, 3, 4), {"grid": [3, 9]}, "grid is 3x9, expected at most the frame's 6x8"),
         ("frame", CAMERA, (2, 3, 5), {"grid": [3, 4]}, r"port shape is \(2, 3, 5\), expected \(2, 3, 4\)"),
@@ -254,6 +255,8 @@ def test_factory_builds_each_kind() -> None:
     sample = np.array([[0.0, 0.3, 0.0]], np.float32)
     assert make_encoder("level", GYRO, (6,), {"step": 0.1}).encode(t, sample).index.tolist() == [2]
     assert make_encoder("sample", GYRO, (3,), {"scale": 2}).encode(t, sample).index.tolist() == [0, 1, 2]
+    some = make_encoder("sample", GYRO, (2,), {"scale": [1, 10], "channels": [2, 1]}).encode(t, sample)
+    np.testing.assert_allclose(some.value, [0.0, 3.0], rtol=1e-6)
     frame = np.zeros((1, 6, 8), np.uint8)
     assert len(make_encoder("frame", CAMERA, (2, 3, 4), {"grid": [3, 4]}).encode(t, frame).index) == 0
 
