@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from nets.continuous.engine import ContinuousEngine
 from nets.dialect import resolve
 from nets.engine import Engine
 from nets.errors import UnsupportedError
 from nets.nir import read
+
+if TYPE_CHECKING:
+    from nets.continuous.engine import ContinuousEngine
 
 
 @overload
@@ -43,5 +45,7 @@ def load(
     graph = read(path)
     resolved = resolve(graph, path, dialect)
     if mode == "continuous":
+        from nets.continuous.engine import ContinuousEngine  # most robots run in ticks
+
         return ContinuousEngine(graph, resolved, dtype=dtype, t0=t0)
     return Engine(graph, resolved, dtype=dtype, t0=t0)

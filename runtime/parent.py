@@ -26,7 +26,7 @@ from typing import Any
 
 from runtime.beat import Beat
 from runtime.config import Robot, with_sockets
-from runtime.core.clock import SECOND, MonotonicClock
+from runtime.core.clock import SECOND, MonotonicClock, machine_ns
 from runtime.core.errors import ConfigError, LinkError, TectumError
 from runtime.latch import LatchFile
 from runtime.lifeline import GO
@@ -40,6 +40,7 @@ from runtime.supervisor import Backoff, Supervised, supervise
 STALL_S = 0.2
 STARVED_S = 1.0
 LOOK_NS = 20_000_000
+DEVICE_S = 10.0
 STOP_S = 4.0
 CONFIRM_S = 1.0
 BURY_S = 2.0
@@ -90,6 +91,7 @@ class Parent:
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._stop = asyncio.Event()
         self._ready = asyncio.Event()
+        self._devices_answer = asyncio.Event()
         self._estops = asyncio.Lock()
         self._killed_because = ""
         self._said = ""
@@ -107,8 +109,8 @@ class Parent:
         try:
             async with LocalServer(places.parent, self._handle):
                 try:
-                    await self._start_devices()
-                    return EXIT_OK if self._stop.is_set() else await self._run_control()
+                    await self._spawn_devices()
+                    return await self._run_control()
                 finally:
                     async with self._estops:
                         pass  # whoever asked for an e-stop gets the answer
@@ -122,6 +124,12 @@ class Parent:
     async def _run_control(self) -> int:
         beat = Beat(self._options.places.beat, create=True)
         control = await self._start_control()
+        try:
+            await self._await_devices()
+        except LinkError:
+            if self._stop.is_set():  # a device that had not begun may have got the signal itself; control waits for it
+                return EXIT_OK
+            raise
         tasks: list[asyncio.Task[Any]] = [
             asyncio.create_task(self._watch(beat, control.pid), name="watch"),
             asyncio.create_task(self._stop.wait(), name="stop"),
@@ -185,6 +193,8 @@ class Parent:
         async def one(name: str, adapter: Any) -> tuple[bool, str]:
             loop = asyncio.get_running_loop()
             try:
+                if name in self._devices and not self._devices_answer.is_set():
+                    await self._await_device(name)
                 await loop.run_in_executor(None, adapter.make_safe)
             except (TectumError, OSError) as error:
                 return False, f"  {name}: NOT confirmed safe: {error}"
@@ -238,23 +248,34 @@ class Parent:
                 notified = now
                 notify(self._notify, "WATCHDOG=1")
 
-    async def _start_devices(self) -> None:
+    async def _spawn_devices(self) -> None:
         for name in self._devices:
             argv = self._robot.actuators[name].device_argv(self._clock.origin, self._options.speed, os.getpid())
             await self._spawn(f"device {name}", argv)
-        for name, path in self._devices.items():
-            until = self._clock.now() + 10 * SECOND
-            while not path.exists() and not self._stop.is_set():
-                process = self._processes[f"device {name}"]
-                if process.returncode is not None or self._clock.now() > until:
-                    raise LinkError(f"the device process of actuator {name!r} did not start")
-                await self._clock.sleep_until(self._clock.now() + SECOND // 100)
+
+    async def _await_devices(self) -> None:
+        """Until every device process answers. Control starts meanwhile and begins once they do.
+
+        A stop asked for meanwhile waits as well, to confirm by read-back that they are safe.
+        """
+        for name in self._devices:
+            await self._await_device(name)
+        self._devices_answer.set()
+
+    async def _await_device(self, name: str) -> None:
+        """Until it answers. Raises LinkError where it ends, or takes too long."""
+        until = self._clock.now() + int(DEVICE_S * SECOND)
+        while not self._devices[name].exists():
+            process = self._processes.get(f"device {name}")
+            if (process is not None and process.returncode is not None) or self._clock.now() > until:
+                raise LinkError(f"the device process of actuator {name!r} did not start")
+            await self._clock.sleep_until(self._clock.now() + SECOND // 100)
 
     async def _start_control(self) -> asyncio.subprocess.Process:
         o = self._options
         argv = [sys.executable, "-m", "runtime", "_control", str(o.robot_file), "--runtime-dir", str(o.places.folder)]
         argv += ["--state-dir", str(o.state_dir), "--run-id", self._run_id, "--speed", repr(o.speed)]
-        argv += ["--origin", str(self._clock.origin), "--lifeline"]
+        argv += ["--origin", str(self._clock.origin), "--lifeline", "--spawned", str(machine_ns())]
         for name, path in self._devices.items():
             argv += ["--device", f"{name}={path}"]
         if o.until_end:

@@ -23,7 +23,6 @@ TOGETHER = [f"tests/{name}" for name in ("unit", "property", "reference", "confo
 """Bound by the processor: two at a time."""
 ALONE = [f"tests/{name}" for name in ("e2e", "fault", "bench")]
 """With deadlines on the machine's clock: one at a time."""
-COMPILE = "from nets.kernels.build import warm; warm(); from nets.continuous.build import warm; warm()"
 PACKAGES = ["runtime", "sensors", "actuators", "nets", "tests", "deploy"]
 
 
@@ -41,7 +40,7 @@ def main(argv: list[str]) -> int:
             ("format", [str(BIN / "ruff"), "format", "--check", "--quiet", *PACKAGES]),
             ("imports", [str(BIN / "lint-imports"), "--no-cache"]),
             ("types", [str(BIN / "mypy")]),
-            ("kernels", [sys.executable, "-c", COMPILE]),
+            ("kernels", [sys.executable, "-m", "nets.kernels.build"]),
         ]
         if run(name, command)
     ]

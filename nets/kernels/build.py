@@ -1,8 +1,17 @@
-"""Compiles every kernel ahead of its first use, so that no run ever waits for the compiler."""
+"""Compiles kernels ahead of their first use, so that no run ever waits for the compiler.
+
+A part is what one time mode needs in one precision: a robot needs one of them. Where several are missing from the cache
+a second process compiles half of them.
+
+    python -m nets.kernels.build        all parts
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import sys
+import threading
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -10,64 +19,162 @@ from typing import Any
 import numpy as np
 from numba import config
 
-from nets.kernels import layout as L
-from nets.kernels.feed import feed
-from nets.kernels.run import run
+from nets import nodes as n
+from nets.dialect import resolve
+from nets.graph import Graph
+from nets.kernels.jit import FOLDER
+from nets.kernels.saving import saving
+from nets.kernels.second import SecondProcess
 
-COMPLETE = "complete"
-"""An empty file that says that all kernels were compiled into the folder it stands in."""
+PARTS = {
+    "tick-float32": (67, 1.0),
+    "tick-float64": (67, 1.0),
+    "continuous-float32": (37, 0.5),
+    "continuous-float64": (37, 0.5),
+}
+"""For each about how many functions it is, and how long it takes beside the others: for sharing and for progress."""
+LOAD = 0.03
+"""How long loading a part takes, on the same scale."""
 
 
-def warm(progress: Callable[[str, float], None] = lambda what, done: None) -> None:
-    """Compile what is not compiled yet, or load it from the cache; `progress(what, fraction done)`."""
-    steps: list[tuple[str, Callable[[], Any]]] = [
-        ("event intake", lambda: feed(*_feed_arguments())),
-        ("network, float32", lambda: run(*_run_arguments(np.float32))),
-        ("network, float64", lambda: run(*_run_arguments(np.float64))),
-    ]
-    for k, (what, step) in enumerate(steps):
-        progress(what, k / len(steps))
-        step()
-    with suppress(OSError):  # a cache that cannot be written only means compiling again next time
-        Path(config.CACHE_DIR, COMPLETE).touch()
+def part(mode: str, dtype: Any) -> str:
+    """The part that a network needs."""
+    return f"{mode}-{np.dtype(dtype)}"
+
+
+def warm(
+    progress: Callable[[str, float], None] = lambda what, done: None, parts: Collection[str] = tuple(PARTS)
+) -> None:
+    """Load parts from the cache, compiling what is missing there; `progress(what, fraction done)`."""
+    wanted = [name for name in parts if name not in _held]
+    mine, theirs = share([name for name in wanted if not is_built([name])], 1 if config.DISABLE_JIT else _processors())
+    order = [*mine, *(name for name in wanted if name not in mine)]
+    bar = _Bar({name: PARTS[name][1] if name in mine else LOAD for name in order}, progress)
+    with SecondProcess(theirs, FOLDER) as second:
+        for name in order:
+            if name in theirs:
+                bar.say(f"{name}, in a second process")
+                second.wait()
+            bar.begin(name)
+            _step(name, bar.compiled)
     progress("kernels ready", 1.0)
 
 
-def is_warm() -> bool:
-    """Whether this process holds compiled code for every kernel and precision: nothing will be compiled or loaded."""
-    return len(feed.signatures) >= 1 and len(run.signatures) >= 2
+def is_warm(parts: Collection[str] = tuple(PARTS)) -> bool:
+    """Whether this process holds compiled code for these parts: nothing will be compiled or loaded."""
+    return _held.issuperset(parts)
 
 
-def is_built() -> bool:
-    """Whether the cache on disk holds every kernel for this machine: `warm` will only load, in about a second."""
-    return Path(config.CACHE_DIR, COMPLETE).exists()
+def is_built(parts: Collection[str] = tuple(PARTS)) -> bool:
+    """Whether the cache on disk holds these parts for this machine: `warm` will only load, in a moment."""
+    return all(_mark(name).exists() for name in parts)
 
 
-def _table() -> Any:
-    """A program without layers: all of the code, none of the work."""
-    table = np.zeros(L.H_SIZE, np.int64)
-    table[L.H_TICK], table[L.H_T0], table[L.H_COUNTERS], table[L.H_PORT_AT] = 0, 1, 2, 2 + L.N_SIZE
-    table[L.H_DT] = 1
-    return table
+def share(missing: Sequence[str], processors: int) -> tuple[list[str], list[str]]:
+    """(what this process compiles, what a second one does): the longest first, always to who has less."""
+    mine: list[str] = []
+    theirs: list[str] = []
+    for name in sorted(missing, key=lambda name: -PARTS[name][1]):
+        less = min(mine, theirs, key=lambda names: sum(PARTS[name][1] for name in names))
+        (less if processors > 1 else mine).append(name)
+    return mine, theirs
 
 
-def _dynamic() -> Any:
-    dyn = np.zeros(2 + L.N_SIZE + L.Q_SIZE, np.int64)
-    return dyn
+_held: set[str] = set()
 
 
-def _events() -> tuple[Any, Any, Any]:
-    return np.zeros(1, np.int64), np.zeros(1, np.int32), np.zeros(1, np.float32)
+def _mark(name: str) -> Path:
+    """An empty file that says that a part was compiled into the folder it stands in."""
+    return FOLDER / f"{name}.complete"
 
 
-def _feed_arguments() -> tuple[Any, ...]:
-    empty = np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32)
-    return _table(), _dynamic(), *_events(), 0, *empty, False
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _run_arguments(dtype: Any) -> tuple[Any, ...]:
-    constant = np.zeros(0, np.int32), np.array([1, 0], dtype)
-    state = np.zeros(1, dtype), _dynamic(), np.zeros(1, np.int32), np.zeros(1, np.uint8)
-    out = np.zeros(1, np.int64), np.zeros(1, np.int16), np.zeros(1, np.int32), np.zeros(1, np.float32)
-    packet = -1, *_events(), False
-    return _table(), *constant, *state, *_events(), *out, np.zeros((1, 4), np.int64), *packet, 1
+def _step(name: str, compiled: Callable[[], None]) -> None:
+    """Run the smallest network there is: all of the code, none of the work."""
+    one = np.ones(1)
+    nodes = {
+        "input": n.Input((1,)),
+        "neuron": n.LIF(tau=one, r=one, v_leak=0 * one, v_threshold=one),
+        "output": n.Output((1,)),
+    }
+    graph = Graph(nodes, [("input", "neuron"), ("neuron", "output")])
+    dialect = resolve(graph, None, {"preset": "spec", "dt_s": 1e-3})
+    mode, _, dtype = name.partition("-")
+    make, kernels = _engine(mode)
+    with saving(FOLDER, kernels, compiled):
+        engine = make(graph, dialect, dtype=dtype)
+        engine.feed("input", np.zeros(1, np.int64), np.zeros(1, np.int32))
+        engine.advance(engine.dt_ns)
+    _held.add(name)
+    if not config.DISABLE_JIT:
+        with suppress(OSError):  # a cache that cannot be written only means compiling again next time
+            _mark(name).touch()
+
+
+def _engine(mode: str) -> tuple[Any, tuple[Any, ...]]:
+    """(class, its kernels): imported late, for a robot runs one of them."""
+    if mode == "tick":
+        from nets.engine import Engine
+        from nets.kernels.feed import feed
+        from nets.kernels.run import run
+
+        return Engine, (feed, run)
+    from nets.continuous.engine import ContinuousEngine
+    from nets.kernels import continuous_feed, continuous_run
+
+    return ContinuousEngine, (continuous_feed.feed, continuous_run.run)
+
+
+class _Bar:
+    """Turns parts begun and functions compiled into a fraction that never goes back."""
+
+    def __init__(self, cost: dict[str, float], progress: Callable[[str, float], None]) -> None:
+        self._cost = cost
+        self._progress = progress
+        self._name = ""
+        self._done = 0.0
+        self._functions = 0
+
+    def begin(self, name: str) -> None:
+        """The part before is done."""
+        self._done += self._cost.get(self._name, 0.0)
+        self._name, self._functions = name, 0
+        self.say(name)
+
+    def compiled(self) -> None:
+        """One more function of the part is compiled."""
+        self._functions += 1
+        self.say(f"{self._name}, {self._functions} functions")
+
+    def say(self, what: str) -> None:
+        expected = PARTS[self._name][0] if self._name else 1
+        within = min(self._functions / expected, 0.98) * self._cost.get(self._name, 0.0)
+        self._progress(what, (self._done + within) / sum(self._cost.values()))
+
+
+def _main(arguments: Sequence[str]) -> int:
+    """Without arguments warm everything; `--second PART...`: those, while somebody holds the end of standard input."""
+    if not arguments:
+        warm(lambda what, done: print(f"{done:4.0%} {what}", flush=True))  # noqa: T201
+        return 0
+    flag, *parts = arguments
+    if flag != "--second" or not parts or not PARTS.keys() >= set(parts):
+        print(f"expected --second and some of {', '.join(PARTS)}, got {' '.join(arguments)}", file=sys.stderr)  # noqa: T201
+        return 2
+    threading.Thread(target=_end_with_input, name="input", daemon=True).start()
+    for name in parts:
+        _step(name, lambda: None)
+    return 0
+
+
+def _end_with_input() -> None:
+    while os.read(0, 64):
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(_main(sys.argv[1:]))

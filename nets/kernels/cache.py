@@ -13,11 +13,14 @@ from pathlib import Path
 
 from llvmlite import binding
 
+NO_CODE = {"build.py", "cache.py", "saving.py", "second.py"}
+"""What stands beside the kernels and decides none of their code."""
+
 
 def folder_name() -> str:
     """For instance `kernels-cp311-numba0.61.0-1f0c...`: equal names mean interchangeable machine code."""
     digest = hashlib.blake2b(digest_size=8)
-    for source in sorted(Path(__file__).parent.glob("*.py")):
+    for source in sorted(path for path in Path(__file__).parent.glob("*.py") if path.name not in NO_CODE):
         digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
     features = binding.get_host_cpu_features().flatten()
     for part in (version("numba"), version("llvmlite"), sys.version, binding.get_host_cpu_name(), features):

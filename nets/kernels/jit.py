@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import numba
 from numba import config
@@ -20,6 +21,8 @@ _default = "~/Library/Caches/tectum" if sys.platform == "darwin" else "~/.cache/
 _below = config.CACHE_DIR or os.path.expanduser(_default)
 if os.path.basename(_below) != folder_name():
     config.CACHE_DIR = os.path.join(_below, folder_name())
+FOLDER = Path(config.CACHE_DIR)
+"""Where machine code is kept."""
 
 entry = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy", boundscheck=False, _nrt=False)
 """Decorates what Python calls."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import runtime
@@ -68,6 +68,17 @@ def use_kernel_cache(environment: Mapping[str, str]) -> Path:
     folder = (Path(base) if base else Path.home() / ".cache") / "tectum" / folder_name()
     os.environ["NUMBA_CACHE_DIR"] = str(folder)
     return folder
+
+
+def warm_kernels(mode: str, dtype: str, guard: Callable[[Callable[[], None]], None] = lambda say: say()) -> None:
+    """Load the kernels that a network of this mode and precision needs, or compile them once, with a progress line."""
+    from nets.kernels.build import is_built, part, warm
+
+    parts = [part(mode, dtype)]
+    progress = Progress(
+        "Loading the kernels" if is_built(parts) else "Compiling the kernels (once, about half a minute)"
+    )
+    warm(lambda what, fraction: guard(lambda: progress(what, fraction)), parts)
 
 
 class Progress:

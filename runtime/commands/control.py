@@ -6,12 +6,17 @@ import argparse
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from runtime import lifeline
 from runtime.commands import common
-from runtime.core.errors import ConfigError
+from runtime.core.clock import SECOND, MonotonicClock, machine_ns
+from runtime.core.errors import ConfigError, LinkError
+
+DEVICE_S = 10.0
+LOOK_NS = SECOND // 200
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run-id", required=True)
     parser.add_argument("--speed", type=float, default=1.0)
     parser.add_argument("--origin", type=int, required=True)
+    parser.add_argument("--spawned", type=int, help="when it was started, by the machine's monotonic ns")
     parser.add_argument("--device", action="append", default=[], metavar="NAME=SOCKET")
     parser.add_argument("--until-end", action="store_true")
     parser.add_argument("--record", type=Path)
@@ -28,22 +34,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, environment: dict[str, str]) -> int:
+    began = machine_ns() if args.spawned is None else args.spawned
     if args.lifeline:
         lifeline.follow()
     common.use_kernel_cache(environment)
-    from nets.kernels.build import is_built, warm
     from runtime.config import load_robot, with_sockets
     from runtime.control import ControlOptions, control, prepare_process
     from runtime.places import Places
 
-    what = "Loading the kernels" if is_built() else "Compiling the kernels (once, about half a minute)"
-    progress = common.Progress(what)
-    warm(lambda detail, fraction: _quietly(lambda: progress(detail, fraction)))
     robot = load_robot(args.robot, environment)
-    if robot.network is not None and robot.network.mode == "continuous":
-        from nets.continuous import build
-
-        build.warm(common.Progress("Compiling the kernels of continuous time (once)"))
+    imported = machine_ns()
+    if robot.network is not None:
+        common.warm_kernels(robot.network.mode, robot.network.dtype, _quietly)
+    loaded = machine_ns()
     sockets = {}
     for device in args.device:
         name, _, socket = device.partition("=")
@@ -62,11 +65,29 @@ def run(args: argparse.Namespace, environment: dict[str, str]) -> int:
         until_end=args.until_end,
         record=args.record,
     )
+    _await_devices(sockets.values())
     prepare_process()
-    ready = f"Running (process {os.getpid()})"
-    return asyncio.run(
-        control(robot, args.robot.read_bytes(), options, lambda: _quietly(lambda: print(ready, flush=True)))
-    )
+
+    def ready() -> None:
+        steps = f"imports {_s(began, imported)}, kernels {_s(imported, loaded)}, opening {_s(loaded, machine_ns())}"
+        _quietly(lambda: print(f"Running (process {os.getpid()}): {steps}", flush=True))
+
+    return asyncio.run(control(robot, args.robot.read_bytes(), options, ready))
+
+
+def _await_devices(sockets: Iterable[Path]) -> None:
+    """Until every device process answers: they start beside this one. Raises LinkError naming a missing one."""
+    clock, never = MonotonicClock(), threading.Event()
+    until = clock.now() + int(DEVICE_S * SECOND)
+    for path in sockets:
+        while not path.exists():
+            if clock.now() > until:
+                raise LinkError(f"{path}: no device process after {DEVICE_S:g} s")
+            clock.wait_until(clock.now() + LOOK_NS, never)
+
+
+def _s(since: int, until: int) -> str:
+    return f"{(until - since) / SECOND:.2f} s"
 
 
 def _quietly(say: Callable[[], None]) -> None:

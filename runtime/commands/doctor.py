@@ -83,9 +83,13 @@ def _clock() -> Iterator[tuple[str, str, str]]:
 
 def _kernels(environment: dict[str, str]) -> Iterator[tuple[str, str, str]]:
     folder = common.use_kernel_cache(environment)
-    from nets.kernels.build import is_built
+    from nets.kernels.build import PARTS, is_built
 
-    yield ("good", "kernels", f"compiled, in {folder}") if is_built() else ("note", "kernels", "will be compiled once")
+    missing = [name for name in PARTS if not is_built([name])]
+    if not missing:
+        yield "good", "kernels", f"compiled, in {folder}"
+    else:
+        yield "note", "kernels", f"to be compiled once, when first needed: {', '.join(missing)}; the cache is {folder}"
 
 
 def _reach(host: str, port: int) -> tuple[str, str, str]:

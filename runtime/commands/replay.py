@@ -42,15 +42,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, environment: dict[str, str]) -> int:
     common.use_kernel_cache(environment)
-    from nets.kernels.build import is_built, warm
     from runtime.recording.reader import Recording
     from runtime.verify import Verifier
 
     if not args.recording.is_file():
         raise ConfigError(f"there is no recording {str(args.recording)!r}")
-    what = "Loading the kernels" if is_built() else "Compiling the kernels (once, about half a minute)"
-    warm(common.Progress(what))
     recording = Recording(args.recording)
+    network = recording.header.get("tables", {}).get("network")
+    if network is not None:
+        common.warm_kernels(network["mode"], network["dtype"])
     verifier = Verifier(recording)
     given = "speed" in args and args.speed is not None
     pace = args.speed if given else (None if args.verify else 1.0)
