@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 
 from nets.decode import Decision, Decoder, make_decoder
 from nets.encode import Encoder, make_encoder
-from nets.engine import Engine, Spikes
+from nets.engine import Engine
 from nets.errors import NetsError
 from nets.load import load
+from nets.running import Spikes
 from runtime.config import NetworkConfig, Robot
 from runtime.core.clock import SECOND
 from runtime.core.errors import ConfigError, RecordingError

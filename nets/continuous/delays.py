@@ -7,11 +7,14 @@ one part for each distinct delay with the rest of the addresses masked.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nets import nodes as n
+from nets.continuous.neuron import nanoseconds
+from nets.dialect import Dialect
 from nets.errors import UnsupportedError
 from nets.graph import Graph
 
@@ -23,52 +26,36 @@ def without_delays(graph: Graph) -> Graph:
     return _replaced(graph, {name: n.Scale(1.0) for name in graph.of_kind(n.Delay)})
 
 
-def parts(graph: Graph, plain: Graph, path: tuple[str, ...], size: int) -> Iterator[tuple[Graph, NDArray[np.int64]]]:
+def parts(
+    graph: Graph, plain: Graph, path: tuple[str, ...], size: int, dialect: Dialect
+) -> Iterator[tuple[Graph, NDArray[np.int64]]]:
     """(graph to lower the path in, delay in ns of each of the `size` sources) for each part of a path."""
     head = np.zeros(size, np.int64)
-    masks: list[tuple[str, NDArray[np.int64]]] = []
+    split: dict[str, NDArray[np.int64]] = {}
     at_head = True
     for name in path:
         node = graph.nodes[name]
         if isinstance(node, n.Delay):
-            each = nanoseconds(name, node, graph.shapes[name])
-            if (each == each[0]).all():
-                head = head + each[0]
-            elif at_head:
-                head = head + each
+            each = nanoseconds(f"{name}: delay", np.broadcast_to(node.delay, graph.shapes[name]).ravel(), dialect)
+            if at_head or (each == each[0]).all():
+                head = head + (each if at_head else each[0])
             else:
-                masks.append((name, each))
+                split[name] = each
         elif not isinstance(node, n.Flatten):
             at_head = False
-    count = int(np.prod([len(np.unique(each)) for _, each in masks], dtype=np.int64)) if masks else 1
+    values = [np.unique(each).tolist() for each in split.values()]
+    count = int(np.prod([len(distinct) for distinct in values], dtype=np.int64))
     if count > MOST_PARTS:
         raise UnsupportedError(
             f"{' -> '.join(path)}: {count} distinct delays behind other nodes, at most {MOST_PARTS}; "
             "a Delay right behind its source may have any number"
         )
-    if not masks:
-        yield plain, head
-        return
-    chosen: list[tuple[dict[str, n.Node], int]] = [({}, 0)]
-    for name, each in masks:
-        chosen = [
-            (
-                scales | {name: n.Scale((each == value).astype(np.float64).reshape(graph.shapes[name]))},
-                extra + int(value),
-            )
-            for scales, extra in chosen
-            for value in np.unique(each)
-        ]
-    for scales, extra in chosen:
-        yield _replaced(plain, scales), head + extra
-
-
-def nanoseconds(name: str, node: n.Delay, shape: tuple[int, ...]) -> NDArray[np.int64]:
-    """The delay of each address, to the nearest nanosecond."""
-    seconds = np.broadcast_to(node.delay.astype(np.float64), shape).ravel()
-    if (seconds > 1e9).any():
-        raise UnsupportedError(f"{name}: a Delay of {seconds.max()} s, at most 1e9")
-    return np.asarray(np.rint(seconds * 1e9), np.int64)
+    for chosen in product(*values):
+        masks: dict[str, n.Node] = {
+            name: n.Scale((each == value).astype(np.float64).reshape(graph.shapes[name]))
+            for (name, each), value in zip(split.items(), chosen, strict=True)
+        }
+        yield _replaced(plain, masks), head + sum(chosen)
 
 
 def _replaced(graph: Graph, nodes: dict[str, n.Node]) -> Graph:

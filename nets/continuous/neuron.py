@@ -9,18 +9,26 @@ The leak is exact whatever the dialect's tick did. A spike of value x arriving w
     input_gain = unit    v jumps by x w R, i by x w w_in, and R i is what the potential gains in a tick dt
     synapse_gain         the same choice for i alone
     if_gain              v jumps by x w R, or x w R h
+    slow_leak_s          I and IF leak with this time constant
 
-Time constants are the file's times dt / h, where the dialect's h = tau_tick_s is the tick the file counts in. A bias is
-a constant S; it moves v_inf (the slope, without leak).
+Times of the file (time constants, refractory times, delays) count in units of h / dt seconds, where h = tau_tick_s is
+the tick the file counts in; slow_leak_s is in real seconds. A bias is a constant S; it moves v_inf (the slope, without
+leak). leak, current and reset_at say what a tick does in which order; there is none here.
+
+Refractory models fire once (as often as multi_spike lets them), then hold for exactly their time: to the nanosecond
+after a jump, from the crossing itself where the threshold is met in between. A Threshold sums what arrives in one
+nanosecond. What has no closed form is refused by name.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nets import models as m
 from nets import nodes as n
 from nets.dialect import Dialect
 from nets.errors import UnsupportedError
@@ -29,7 +37,14 @@ from nets.linear import Real
 
 MARGIN = 1e-12
 """Relative safety of the quick reject: above the rounding of its sum."""
-RUNNABLE = (n.I, n.IF, n.LI, n.LIF, n.CubaLI, n.CubaLIF, n.Output)
+LONGEST_S = 1e9
+REFUSED: dict[type[n.Node], str] = {
+    m.AdaptiveLIF: "its threshold moves between spikes",
+    m.SRM: "its threshold moves between spikes",
+    m.Izhikevich: "its equations are stepped",
+    m.HodgkinHuxley: "its equations are stepped",
+    m.MaxPool2d: "its windows compare the counts of ticks",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,14 +61,70 @@ class Flow:
     subtract: bool
     start: NDArray[np.float64]
 
+    @property
+    def sampled(self) -> bool:
+        """Whether the potential leaves the layer at the end of each tick."""
+        return self.graded and self.kind != L.KIND_SUM
+
+    @property
+    def holds(self) -> bool:
+        return bool(self.coefficients[L.K_HOLD].any())
+
 
 def flow_of(name: str, node: n.Node, size: int, drive: Real, dialect: Dialect) -> Flow:
     """The flow of one unit with a constant `drive` from biases; an Output stands for a plain sum."""
-    if type(node) not in RUNNABLE:
-        raise UnsupportedError(f"{name}: {node.kind} nodes do not run in continuous mode; run it with mode 'tick'")
+    match node:
+        case n.Output() | n.Threshold():
+            return _sum(name, node, size, drive, dialect)
+        case m.RefractoryIF() | m.RefractoryLIF() | m.RefractoryCubaLIF() if type(node) not in REFUSED:
+            return _refractory(name, node, size, drive, dialect)
+        case n.I() | n.IF() | n.LI() | n.LIF() | n.CubaLI() | n.CubaLIF():
+            return _membrane(name, node, size, drive, dialect)
+    why = REFUSED.get(type(node), "it has no equation")
+    raise UnsupportedError(f"{name}: {node.kind} does not run in continuous mode, {why}; run it with mode 'tick'")
 
+
+def nanoseconds(what: str, given: n.Array, dialect: Dialect) -> NDArray[np.int64]:
+    """Times of the file, in its seconds, to the nearest nanosecond."""
+    seconds = given.astype(np.float64) * (dialect.dt_s / dialect.tau_tick_s)
+    if (seconds > LONGEST_S).any():
+        raise UnsupportedError(f"{what} is {seconds.max():.3g} s, at most {LONGEST_S:.0e}")
+    return np.asarray(np.rint(seconds * 1e9), np.int64)
+
+
+def _sum(name: str, node: n.Output | n.Threshold, size: int, drive: Real, dialect: Dialect) -> Flow:
+    if drive.any():
+        raise UnsupportedError(f"{name}: a bias into {node.kind} without neurons has no events in continuous mode")
+    threshold, strict = _wide(getattr(node, "threshold", np.inf), size), dialect.threshold == ">"
+    compare = np.nextafter(threshold, np.inf) if strict else threshold
+    if (compare <= 0).any():
+        raise UnsupportedError(f"{name}: without any event a Threshold of {threshold.min()} is met at every moment")
+    rows = np.zeros((L.COEFFICIENTS, size))
+    rows[L.K_G], rows[L.K_CMP], rows[L.K_TH] = 1.0, compare, threshold
+    return Flow(L.KIND_SUM, isinstance(node, n.Output), False, rows, False, strict, False, np.zeros(size))
+
+
+def _refractory(
+    name: str,
+    node: m.RefractoryIF | m.RefractoryLIF | m.RefractoryCubaLIF,
+    size: int,
+    drive: Real,
+    dialect: Dialect,
+) -> Flow:
+    if float(node.winners) or float(node.inhibition):
+        raise UnsupportedError(
+            f"{name}: {node.kind} with winners or inhibition does not run in continuous mode, "
+            "its neurons compete within a tick; run it with mode 'tick'"
+        )
+    flow = _membrane(name, m.plain(node), size, drive, dialect)
+    flow.coefficients[L.K_HOLD] = nanoseconds(f"{name}: refractory", _wide(node.refractory, size), dialect)
+    left_above = flow.subtract and not flow.several and flow.holds
+    return replace(flow, driven=flow.driven or left_above)
+
+
+def _membrane(name: str, node: Any, size: int, drive: Real, dialect: Dialect) -> Flow:
     def parameter(key: str, default: float = 0.0) -> Real:
-        return np.broadcast_to(np.asarray(getattr(node, key, default), np.float64).ravel(), (size,)).copy()
+        return _wide(getattr(node, key, default), size)
 
     def seconds(key: str) -> Real:
         return parameter(key) * (dialect.dt_s / dialect.tau_tick_s)
@@ -63,12 +134,7 @@ def flow_of(name: str, node: n.Node, size: int, drive: Real, dialect: Dialect) -
     counts = dialect.resistance == "apply" or (dialect.resistance == "current" and based)
     r = parameter("r", 1.0) if counts else np.ones(size)
     rows = np.zeros((L.COEFFICIENTS, size))
-    if isinstance(node, n.Output):
-        if drive.any():
-            raise UnsupportedError(f"{name}: a bias into an Output without neurons has no events in continuous mode")
-        kind = L.KIND_SUM
-        rows[L.K_G] = 1.0
-    elif isinstance(node, n.I | n.IF):
+    if isinstance(node, n.I | n.IF):
         kind = L.KIND_FLAT if dialect.slow_leak_s is None else L.KIND_LEAK
         rows[L.K_G] = r * (1.0 if dialect.if_gain == "unit" else dialect.tau_tick_s)
         rows[L.K_REST] = rows[L.K_G] * drive / dt
@@ -106,6 +172,10 @@ def flow_of(name: str, node: n.Node, size: int, drive: Real, dialect: Dialect) -
         or bool((rows[L.K_REST] > (0.0 if kind == L.KIND_FLAT else threshold)).any() or (start >= compare).any())
     )
     return Flow(kind, graded, driven, rows, dialect.multi_spike, strict, subtract, start)
+
+
+def _wide(value: Any, size: int) -> Real:
+    return np.broadcast_to(np.asarray(value, np.float64).ravel(), (size,)).copy()
 
 
 def _floor(name: str, kind: int, threshold: Real, stated: float | str) -> Real:

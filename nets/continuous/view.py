@@ -13,26 +13,45 @@ Real = NDArray[np.float64]
 
 def potentials(program: Program, state: State, now: int) -> dict[str, tuple[Real, Real | None]]:
     """(v, i or None) of every unit at `now`, in NIR's order and shape."""
-    return {unit.name: _unit(program, state, unit, now) for unit in program.units}
+    return {name: (values["v"], values.get("i")) for name, values in variables(program, state, now).items()}
 
 
-def _unit(program: Program, state: State, unit: Unit, now: int) -> tuple[Real, Real | None]:
+def variables(program: Program, state: State, now: int) -> dict[str, dict[str, Real]]:
+    """All state of every unit at `now` by name: v, i, and the seconds for which a refractory neuron still holds."""
+    return {
+        unit.name: {
+            name: values[unit.layout.internal].reshape(unit.shape)
+            for name, values in _unit(program, state, unit, now).items()
+        }
+        for unit in program.units
+    }
+
+
+def _unit(program: Program, state: State, unit: Unit, now: int) -> dict[str, Real]:
     row, k = row_of(program, unit), unit.flow.coefficients
-    size, sites, first = int(row[L.P_N]), int(row[L.P_SITES]), int(program.table[L.H_LAST] + row[L.P_SITE0])
-    d = np.repeat(now - state.dyn[first : first + sites], int(row[L.P_BLOCK])) * L.SECOND
-    v = state.real[row[L.P_V] : row[L.P_V] + size]
-    rest, a, i = k[L.K_REST], k[L.K_RATE], None
+    sites, first = int(row[L.P_SITES]), int(program.table[L.H_LAST] + row[L.P_SITE0])
+
+    def stored(column: int) -> Real:
+        return state.real[row[column] : row[column] + row[L.P_N]]
+
+    ns = np.repeat(now - state.dyn[first : first + sites], int(row[L.P_BLOCK]))
+    left = stored(L.P_LEFT) if unit.flow.holds else np.zeros(len(ns))
+    held = np.minimum(left, ns)
+    d = (ns - held) * L.SECOND
+    found = {"v": stored(L.P_V)}
+    rest, a = k[L.K_REST], k[L.K_RATE]
     if unit.flow.kind == L.KIND_FLAT:
-        v = np.maximum(v + rest * d, k[L.K_FLOOR])
+        found["v"] = np.maximum(found["v"] + rest * d, k[L.K_FLOOR])
     elif unit.flow.kind == L.KIND_LEAK:
-        v = np.maximum(rest + (v - rest) * np.exp(-a * d), k[L.K_FLOOR])
+        found["v"] = np.maximum(rest + (found["v"] - rest) * np.exp(-a * d), k[L.K_FLOOR])
     elif unit.flow.kind == L.KIND_CURRENT:
         b, still = k[L.K_SYN], k[L.K_IREST]
-        excess = state.real[row[L.P_I] : row[L.P_I] + size] - still
+        excess = (stored(L.P_I) - still) * np.exp(-b * held * L.SECOND)
         x = np.abs(b - a) * d
         shape = np.where(x > 0, -np.expm1(-x) / np.where(x > 0, x, 1.0), 1.0)
         p = np.exp(-np.minimum(a, b) * d) * a * d * shape
-        v = rest + (v - rest) * np.exp(-a * d) + k[L.K_R] * excess * p
-        i = still + excess * np.exp(-b * d)
-    inverse = unit.layout.internal
-    return v[inverse].reshape(unit.shape), None if i is None else i[inverse].reshape(unit.shape)
+        found["v"] = rest + (found["v"] - rest) * np.exp(-a * d) + k[L.K_R] * excess * p
+        found["i"] = still + excess * np.exp(-b * d)
+    if unit.flow.holds:
+        found["refractory"] = (left - held) * L.SECOND
+    return found

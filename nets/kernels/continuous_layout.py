@@ -4,7 +4,7 @@
     ints     int32   const   row pointers, stamps, external indices, the population of each site
     weights  real    const   weights[0] = 1, weights[1] = 0; then weights and gains
     coef     float64 const   coefficients of the neurons
-    real     float64 state   potentials, currents | drive, late drive, crossings, spike counts and values
+    real     float64 state   potentials, currents, ns left to hold | drive, late drive, crossings, spike counts, values
     dyn      int64   state   when each site was last brought up to date, the next sample | dues, heap, ports, counters
     di       int32   state   lists of touched sites, spike indices
     marks    uint8   state   per population's site: bits LISTED and CROSSING; then per site whether its due is exact
@@ -30,8 +30,7 @@ H_PORT_AT, H_COUNTERS, H_SPIKES = 11, 12, 13
 H_SITES, H_LAST, H_DUE, H_HEAP, H_PLACE, H_HEAP_N, H_EXACT, H_SITE_POP = 14, 15, 16, 17, 18, 19, 20, 21
 H_AHEAD_N, H_ORDER = 22, 23
 H_WORST_OUT, H_WORST_PUSH = 24, 25
-H_GRADED = 26
-H_SIZE = 28
+H_SIZE = 26
 
 # a population
 P_KIND, P_GRADED, P_N, P_BLOCK, P_SITES, P_SITE0 = 0, 1, 2, 3, 4, 5
@@ -42,16 +41,21 @@ P_SPK_I, P_SPK_V, P_SPK_N = 21, 22, 23
 P_CONN0, P_CONN1 = 24, 25
 P_EXT, P_REPORT = 26, 27
 P_MULTI, P_STRICT, P_SUBTRACT = 28, 29, 30
-P_SIZE = 31
+P_LEFT = 31
+"""Where the ns stand for which each neuron still holds its potential, or -1 where none ever does."""
+P_SIZE = 32
 
 KIND_SUM, KIND_FLAT, KIND_LEAK, KIND_CURRENT = 0, 1, 2, 3
+"""A sum has no memory: an Output hands it on, a Threshold fires where it is reached."""
 
 # a population's coefficients, each an array of P_N
 K_G, K_CMP, K_TH, K_FLOOR, K_RESET, K_REST, K_RATE = 0, 1, 2, 3, 4, 5, 6
 """Jump of one unit of drive; K_REST is v_inf, or the slope of a neuron that does not leak; K_RATE is 1 / tau_mem."""
 K_SYN, K_IREST, K_R, K_PEAK = 7, 8, 9, 10
 """1 / tau_syn, i_inf, the gain from current to potential, the peak of the response to one unit of current."""
-COEFFICIENTS = 11
+K_HOLD = 11
+"""The refractory time in ns."""
+COEFFICIENTS = 12
 
 # a connection, stored with its source
 C_POP, C_PTR, C_STAMP, C_GAIN, C_NSTRIDE, C_SSTRIDE, C_DELAY = 0, 1, 2, 3, 4, 5, 6

@@ -135,7 +135,7 @@ def sample(table, coef, real, dyn, di, unit, t):  # type: ignore[no-untyped-def]
     for site in range(table[unit + L.P_SITES]):
         last_at = table[L.H_LAST] + table[unit + L.P_SITE0] + site
         if t > dyn[last_at]:
-            flow(table, coef, real, unit, site * block, (t - dyn[last_at]) * L.SECOND)
+            flow(table, coef, real, unit, site * block, t - dyn[last_at])
             dyn[last_at] = t
         for q in range(site * block, (site + 1) * block):
             if np.float32(real[v_at + q]) != np.float32(0.0):
@@ -150,18 +150,20 @@ def sample(table, coef, real, dyn, di, unit, t):  # type: ignore[no-untyped-def]
 
 
 @op
-def collect_sums(table, real, dyn, di, marks, unit):  # type: ignore[no-untyped-def]
-    """The sums an Output received that are not zero, cleared."""
+def collect_sums(table, coef, real, dyn, di, marks, unit):  # type: ignore[no-untyped-def]
+    """Clear the sums of the moment; pass on an Output's that are not zero, or a spike where a Threshold is met."""
     block, x_at = table[unit + L.P_BLOCK], table[unit + L.P_X]
+    compare_at, graded = table[unit + L.P_COEF] + L.K_CMP * table[unit + L.P_N], table[unit + L.P_GRADED]
     spikes = 0
     for k in range(dyn[table[unit + L.P_COUNT]]):
         site = di[table[unit + L.P_LIST] + k]
         marks[table[unit + L.P_MARK] + site] = 0
         for q in range(site * block, (site + 1) * block):
-            if real[x_at + q] != 0.0:
+            x = real[x_at + q]
+            real[x_at + q] = 0.0
+            if x != 0.0 and (graded != 0 or x >= coef[compare_at + q]):
                 di[table[unit + L.P_SPK_I] + spikes] = q
-                real[table[unit + L.P_SPK_V] + spikes] = real[x_at + q]
-                real[x_at + q] = 0.0
+                real[table[unit + L.P_SPK_V] + spikes] = x if graded != 0 else 1.0
                 spikes += 1
     return spikes
 
@@ -172,7 +174,7 @@ def step(table, coef, real, dyn, di, marks, unit, t):  # type: ignore[no-untyped
     count = dyn[table[unit + L.P_COUNT]]
     spikes = 0
     if table[unit + L.P_KIND] == L.KIND_SUM:
-        return collect_sums(table, real, dyn, di, marks, unit)
+        return collect_sums(table, coef, real, dyn, di, marks, unit)
     for k in range(count):
         site = di[table[unit + L.P_LIST] + k]
         spikes = update(table, coef, real, dyn, di, marks, unit, site, t, spikes)
@@ -212,15 +214,15 @@ def count_spikes(table, ints, real, dyn, di, unit, spikes, t, watch):  # type: i
 
 
 @op
-def put_out(table, ints, real, dyn, di, out_t, out_id, out_value, written, t):  # type: ignore[no-untyped-def]
+def put_out(table, ints, real, dyn, di, out_t, out_port, out_index, out_value, written, t):  # type: ignore[no-untyped-def]
     """Copy the spikes of the moment that leave the network; return how many are out."""
     for o in range(table[L.H_OUTS]):
         out = table[L.H_OUT_AT] + o * L.O_SIZE
         unit = table[L.H_POP_AT] + table[out + L.O_POP] * L.P_SIZE
         for s in range(dyn[table[unit + L.P_SPK_N]]):
             out_t[written] = t + 1
-            out_id[written, 0] = table[out + L.O_PORT]
-            out_id[written, 1] = ints[table[out + L.O_EXT] + di[table[unit + L.P_SPK_I] + s]]
+            out_port[written] = table[out + L.O_PORT]
+            out_index[written] = ints[table[out + L.O_EXT] + di[table[unit + L.P_SPK_I] + s]]
             out_value[written] = real[table[unit + L.P_SPK_V] + s]
             written += 1
     return written
@@ -229,7 +231,7 @@ def put_out(table, ints, real, dyn, di, out_t, out_id, out_value, written, t):  
 @entry
 def run(  # type: ignore[no-untyped-def]
     table, ints, weights, coef, real, dyn, di, marks, ahead, ahead_value, ev_t, ev_index, ev_value,
-    out_t, out_id, out_value, watch, until,
+    out_t, out_port, out_index, out_value, watch, until,
 ):  # fmt: skip
     """Take all moments before `until`; return (status, output events).
 
@@ -275,6 +277,6 @@ def run(  # type: ignore[no-untyped-def]
             for p in range(table[L.H_POPS]):
                 awake += dyn[table[table[L.H_POP_AT] + p * L.P_SIZE + L.P_AWAKE]]
             dyn[table[L.H_SAMPLE]] = t + table[L.H_DT] if awake > 0 else L.FAR
-        written = put_out(table, ints, real, dyn, di, out_t, out_id, out_value, written, t)
+        written = put_out(table, ints, real, dyn, di, out_t, out_port, out_index, out_value, written, t)
         dyn[counters + L.N_INSTANTS] += 1
         dyn[counters + L.N_VERSION] += 1

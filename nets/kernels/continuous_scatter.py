@@ -95,17 +95,10 @@ def deliver_late(table, ints, weights, coef, real, dyn, di, marks, conn, index, 
     """Add what an event that was due at `then` has come to by `t`; return whether it might have changed a spike."""
     pop = table[L.H_POP_AT] + table[conn + L.C_POP] * L.P_SIZE
     kind, n = table[pop + L.P_KIND], table[pop + L.P_N]
-    v_at, i_at, late_v, late_i = (
-        table[pop + L.P_V],
-        table[pop + L.P_I],
-        table[pop + L.P_LATE_V],
-        table[pop + L.P_LATE_I],
-    )
-    mark_at, list_at, last_at = (
-        table[pop + L.P_MARK],
-        table[pop + L.P_LIST],
-        table[L.H_LAST] + table[pop + L.P_SITE0],
-    )
+    v_at, i_at, left_at = table[pop + L.P_V], table[pop + L.P_I], table[pop + L.P_LEFT]
+    late_v, late_i = table[pop + L.P_LATE_V], table[pop + L.P_LATE_I]
+    mark_at, list_at = table[pop + L.P_MARK], table[pop + L.P_LIST]
+    last_at = table[L.H_LAST] + table[pop + L.P_SITE0]
     ptr = table[conn + L.C_PTR] + index
     count = dyn[table[pop + L.P_COUNT]]
     age = (t - then) * L.SECOND
@@ -128,21 +121,28 @@ def deliver_late(table, ints, weights, coef, real, dyn, di, marks, conn, index, 
                 x = coef[k + L.K_G * n] * f * weights[w + q - target]
                 if kind == L.KIND_SUM:
                     real[table[pop + L.P_X] + q] += x
+                    risky = risky or table[pop + L.P_GRADED] == 0
                     continue
+                last = dyn[last_at + q // table[pop + L.P_BLOCK]]
+                held = 0.0
+                if left_at >= 0 and real[left_at + q] > 0.0:
+                    held = max(real[left_at + q] + (last - then), 0.0) * L.SECOND
                 rest = coef[k + L.K_REST * n]
                 high = max(real[v_at + q], 0.0 if kind == L.KIND_FLAT else rest) + max(x, 0.0)
                 if kind == L.KIND_CURRENT:
                     r, peak = coef[k + L.K_R * n], coef[k + L.K_PEAK * n]
                     j = r * (real[i_at + q] - coef[k + L.K_IREST * n])
                     high = max(real[v_at + q], rest) + (max(j, 0.0) + max(r * x, 0.0)) * peak
-                    real[late_v + q] += r * x * response(age, coef[k + L.K_RATE * n], coef[k + L.K_SYN * n])
-                    real[late_i + q] += x * math.exp(-coef[k + L.K_SYN * n] * age)
-                else:
+                    a, b = coef[k + L.K_RATE * n], coef[k + L.K_SYN * n]
+                    real[late_v + q] += r * x * math.exp(-b * held) * response(max(age - held, 0.0), a, b)
+                    real[late_i + q] += x * math.exp(-b * age)
+                elif held == 0.0:
                     if kind == L.KIND_FLAT:
-                        high += max(rest, 0.0) * ((t - dyn[last_at + q // table[pop + L.P_BLOCK]]) * L.SECOND)
+                        high += max(rest, 0.0) * ((t - last) * L.SECOND)
                     real[late_v + q] += x * math.exp(-coef[k + L.K_RATE * n] * age)
-                touched = dyn[last_at + q // table[pop + L.P_BLOCK]] > then
-                if table[pop + L.P_GRADED] == 0 and (touched or high >= coef[k + L.K_CMP * n]):
+                elif last <= then:
+                    continue
+                if table[pop + L.P_GRADED] == 0 and (last > then or high >= coef[k + L.K_CMP * n]):
                     risky = True
         dyn[table[L.H_COUNTERS] + L.N_SYNOPS] += ints[s + L.S_SYNOPS]
     dyn[table[pop + L.P_COUNT]] = count

@@ -1,7 +1,8 @@
 """One site at one moment: forward to it, crossings, jumps, spikes, and when to look again.
 
 A crossing takes place between two nanoseconds, is stamped with the later one, and its reset is carried from where it
-took place: v <- v + (v_after - threshold) e^-a(stamp - crossing). So the state is that of the exact equations.
+took place: v <- v + (v_after - threshold) e^-a(stamp - crossing). So the state is that of the exact equations. A
+refractory neuron holds v_after from its crossing on.
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ import numpy as np
 from nets.kernels import continuous_layout as L
 from nets.kernels.continuous_crossing import NEVER, with_current, with_current_earliest, without_current
 from nets.kernels.continuous_flow import flow
+from nets.kernels.continuous_hold import earliest_held, jump_held, reset_at_once
 from nets.kernels.jit import op
 
 
 @op
-def stamp_after(seconds):  # type: ignore[no-untyped-def]
-    """Whole nanoseconds until the first at or after a crossing; at least one, or FAR."""
-    ns = seconds * 1e9
+def stamp_after(t, ns):  # type: ignore[no-untyped-def]
+    """The first nanosecond after `t`, and not before `ns` have passed since; or FAR."""
     if not ns < 4e18:
         return np.int64(L.FAR)
-    return np.int64(max(math.ceil(ns), 1.0))
+    return t + max(np.int64(math.ceil(ns)), np.int64(1))
 
 
 @op
@@ -32,52 +33,41 @@ def solve(table, coef, real, dyn, pop, site, horizon):  # type: ignore[no-untype
     Returns the first stamp and whether it is exact: else no neuron of the site crosses up to the horizon.
     """
     kind, n, block = table[pop + L.P_KIND], table[pop + L.P_N], table[pop + L.P_BLOCK]
-    v_at, i_at, cross_at, coef_at = (
-        table[pop + L.P_V],
-        table[pop + L.P_I],
-        table[pop + L.P_CROSS],
-        table[pop + L.P_COEF],
-    )
+    v_at, i_at, left_at = table[pop + L.P_V], table[pop + L.P_I], table[pop + L.P_LEFT]
+    cross_at, coef_at = table[pop + L.P_CROSS], table[pop + L.P_COEF]
     last = dyn[table[L.H_LAST] + table[pop + L.P_SITE0] + site]
     first = max(horizon - last, 1)
     found = False
-    rest_of_them = NEVER
+    others = NEVER
     for q in range(site * block, (site + 1) * block):
         t = real[cross_at + q]
-        if t <= 0.0 and -t * 1e9 <= first:
+        if t <= 0.0 and -t <= first:
             k = coef_at + q
             v, a, rest, threshold = real[v_at + q], coef[k + L.K_RATE * n], coef[k + L.K_REST * n], coef[k + L.K_TH * n]
+            held = real[left_at + q] if left_at >= 0 else 0.0
             if v >= coef[k + L.K_CMP * n]:
                 t = 0.0
             elif kind == L.KIND_CURRENT:
+                b = coef[k + L.K_SYN * n]
                 j = coef[k + L.K_R * n] * (real[i_at + q] - coef[k + L.K_IREST * n])
-                t = with_current(v - rest, j, threshold - rest, a, coef[k + L.K_SYN * n])
+                if held > 0.0:
+                    j *= math.exp(-b * held * L.SECOND)
+                t = with_current(v - rest, j, threshold - rest, a, b)
             else:
                 t = without_current(v, rest, threshold, a)
-            t = max(t, 1e-300)  # above 0: no bound any more
+            t = max(held + t * 1e9, 1e-300)  # above 0: no bound any more
             real[cross_at + q] = t
-        if t > 0.0 and t * 1e9 <= first:
-            first = stamp_after(t)
+        if t > 0.0 and t <= first:
+            first = stamp_after(0, t)
             found = True
         else:
-            rest_of_them = min(rest_of_them, abs(t))
-    if found:
-        return last + first, True
-    return not_before(last, rest_of_them), False
-
-
-@op
-def not_before(t, seconds):  # type: ignore[no-untyped-def]
-    """The first stamp that a crossing no sooner than `seconds` after `t` can have."""
-    ns = seconds * 1e9
-    if not ns < 4e18:
-        return np.int64(L.FAR)
-    return t + max(np.int64(math.ceil(ns)), np.int64(1))
+            others = min(others, abs(t))
+    return (last + first, True) if found else (stamp_after(last, others), False)
 
 
 @op
 def earliest(table, coef, real, pop, site, t):  # type: ignore[no-untyped-def]
-    """Write for each neuron of a site updated at `t` a bound, -seconds, or NEVER; return the moment of the first.
+    """Write for each neuron of a site updated at `t` a bound, -ns, or NEVER; return the moment of the first.
 
     Without a current the rise towards rest is concave too: the same tangent with j = 0.
     """
@@ -89,7 +79,9 @@ def earliest(table, coef, real, pop, site, t):  # type: ignore[no-untyped-def]
     rest_at, th_at = k + np.uint64(L.K_REST) * m, k + np.uint64(L.K_TH) * m
     a_at = k + np.uint64(L.K_RATE) * m
     least = NEVER
-    if table[pop + L.P_KIND] == L.KIND_CURRENT:
+    if table[pop + L.P_LEFT] >= 0:
+        earliest_held(table, coef, real, pop, site)
+    elif table[pop + L.P_KIND] == L.KIND_CURRENT:
         i = np.uint64(table[pop + L.P_I] + site * table[pop + L.P_BLOCK])
         r_at, still_at, peak_at = (
             k + np.uint64(L.K_R) * m,
@@ -101,7 +93,7 @@ def earliest(table, coef, real, pop, site, t):  # type: ignore[no-untyped-def]
             u, h = real[v + q] - coef[rest_at + q], coef[th_at + q] - coef[rest_at + q]
             j = coef[r_at + q] * (real[i + q] - coef[still_at + q])
             seconds = with_current_earliest(u, j, h, coef[a_at + q], coef[peak_at + q])
-            real[c + q] = -seconds if seconds < NEVER else NEVER
+            real[c + q] = -seconds * 1e9 if seconds < NEVER else NEVER
             possible += 1 if seconds < NEVER else 0
         if possible == 0:
             return L.FAR
@@ -109,34 +101,33 @@ def earliest(table, coef, real, pop, site, t):  # type: ignore[no-untyped-def]
         for q in range(block):
             rest, threshold = coef[rest_at + q], coef[th_at + q]
             seconds = with_current_earliest(real[v + q] - rest, 0.0, threshold - rest, coef[a_at + q], 0.0)
-            real[c + q] = -seconds if rest > threshold or seconds == 0.0 else NEVER
+            real[c + q] = -seconds * 1e9 if rest > threshold or seconds == 0.0 else NEVER
     else:
         for q in range(block):
             room, slope = coef[th_at + q] - real[v + q], coef[rest_at + q]
-            real[c + q] = -(max(room, 0.0) * (1.0 - 1e-12) / slope) if slope > 0.0 else NEVER
+            real[c + q] = -(max(room, 0.0) * ((1.0 - 1e-12) * 1e9) / slope) if slope > 0.0 else NEVER
             if room < 0.0:
                 real[c + q] = -0.0
     for q in range(block):
         least = min(least, abs(real[c + q]))
-    return not_before(t, least)
+    return stamp_after(t, least)
 
 
 @op
-def cross(table, coef, real, dyn, pop, site, t):  # type: ignore[no-untyped-def]
-    """Reset the neurons of a site, already at `t`, whose crossing is stamped `t`."""
+def cross(table, coef, real, pop, site, passed):  # type: ignore[no-untyped-def]
+    """Reset the neurons of a site, already brought forward by `passed` ns, that crossed in the last of these."""
     n, block = table[pop + L.P_N], table[pop + L.P_BLOCK]
-    v_at, cross_at, fire_at, coef_at = (
+    v_at, coef_at, cross_at, fire_at = (
         table[pop + L.P_V],
+        table[pop + L.P_COEF],
         table[pop + L.P_CROSS],
         table[pop + L.P_FIRE],
-        table[pop + L.P_COEF],
     )
-    passed = t - dyn[table[L.H_LAST] + table[pop + L.P_SITE0] + site]
     for q in range(site * block, (site + 1) * block):
-        seconds = real[cross_at + q]
-        if seconds > 0.0 and seconds * 1e9 <= passed:
+        ns = real[cross_at + q]
+        if ns > 0.0 and ns <= passed:
             k = coef_at + q
-            since = max(passed * L.SECOND - seconds, 0.0)
+            since = max(passed - ns, 0.0) * L.SECOND
             threshold = coef[k + L.K_TH * n]
             after = max(0.0, coef[k + L.K_FLOOR * n]) if table[pop + L.P_SUBTRACT] != 0 else coef[k + L.K_RESET * n]
             real[v_at + q] += (after - threshold) * math.exp(-coef[k + L.K_RATE * n] * since)
@@ -151,7 +142,9 @@ def jump(table, coef, real, pop, base):  # type: ignore[no-untyped-def]
     x = np.uint64(table[pop + L.P_X] + base)
     k = np.uint64(table[pop + L.P_COEF] + base)
     hot = 0
-    if table[pop + L.P_KIND] == L.KIND_CURRENT:
+    if table[pop + L.P_LEFT] >= 0:
+        hot = jump_held(table, coef, real, pop, base)
+    elif table[pop + L.P_KIND] == L.KIND_CURRENT:
         i = np.uint64(table[pop + L.P_I] + base)
         for q in range(np.uint64(table[pop + L.P_BLOCK])):
             real[i + q] += coef[k + q + np.uint64(L.K_G) * n] * real[x + q]
@@ -170,9 +163,10 @@ def jump(table, coef, real, pop, base):  # type: ignore[no-untyped-def]
 @op
 def late(table, coef, real, pop, base):  # type: ignore[no-untyped-def]
     """Add what late events have come to by now, and clear it."""
-    v_at, late_v = table[pop + L.P_V] + base, table[pop + L.P_LATE_V] + base
+    v_at, late_v, left_at = table[pop + L.P_V] + base, table[pop + L.P_LATE_V] + base, table[pop + L.P_LEFT]
     for q in range(table[pop + L.P_BLOCK]):
-        real[v_at + q] += real[late_v + q]
+        if left_at < 0 or real[left_at + base + q] <= 0.0:
+            real[v_at + q] += real[late_v + q]
         real[late_v + q] = 0.0
     if table[pop + L.P_KIND] == L.KIND_CURRENT:
         i_at, late_i = table[pop + L.P_I] + base, table[pop + L.P_LATE_I] + base
@@ -185,27 +179,32 @@ def late(table, coef, real, pop, base):  # type: ignore[no-untyped-def]
 def fire(table, coef, real, di, pop, site, spikes):  # type: ignore[no-untyped-def]
     """Fire and reset what stands at its threshold, collect with what crossed it; return the spikes so far.
 
-    k = floor(v / th), or the largest k < v / th where the rule is v > th, if several are allowed or v <- v - k th;
-    else 1 and v <- v_reset
+    k = floor(v / th), or the largest k < v / th where the rule is v > th, if several are allowed, or v <- v - k th
+    and nothing holds it; else 1
     """
     n, block = table[pop + L.P_N], table[pop + L.P_BLOCK]
     v_at, fire_at, coef_at = table[pop + L.P_V], table[pop + L.P_FIRE], table[pop + L.P_COEF]
     index_at, value_at = table[pop + L.P_SPK_I], table[pop + L.P_SPK_V]
     subtract, strict = table[pop + L.P_SUBTRACT], table[pop + L.P_STRICT]
-    several = subtract != 0 or table[pop + L.P_MULTI] != 0
+    multi, left_at = table[pop + L.P_MULTI], table[pop + L.P_LEFT]
     for q in range(site * block, (site + 1) * block):
         k, v, compare = real[fire_at + q], real[v_at + q], coef[coef_at + L.K_CMP * n + q]
-        if k == 0.0 and v < compare:
+        free = left_at < 0 or real[left_at + q] <= 0.0
+        if k == 0.0 and (v < compare or not free):
             continue
         real[fire_at + q] = 0.0
-        while v >= compare:
+        hold = coef[coef_at + L.K_HOLD * n + q]
+        while v >= compare and free:
             threshold = coef[coef_at + L.K_TH * n + q]
             times = 1.0
-            if several:
+            if multi != 0 or (subtract != 0 and hold == 0.0):
                 times = max(math.ceil(v / threshold) - 1.0 if strict != 0 else math.floor(v / threshold), 1.0)
             k += times
             v = v - times * threshold if subtract != 0 else coef[coef_at + L.K_RESET * n + q]
             v = max(v, coef[coef_at + L.K_FLOOR * n + q])
+            if hold > 0.0:
+                real[left_at + q] = hold
+                free = False
         real[v_at + q] = v
         di[index_at + spikes] = q
         real[value_at + spikes] = k
@@ -216,17 +215,17 @@ def fire(table, coef, real, di, pop, site, spikes):  # type: ignore[no-untyped-d
 @op
 def update(table, coef, real, dyn, di, marks, pop, site, t, spikes):  # type: ignore[no-untyped-def]
     """Bring a site to `t` with all that happens there; return the spikes of its population so far."""
-    block = table[pop + L.P_BLOCK]
-    base = site * block
-    number = table[pop + L.P_SITE0] + site
-    last_at = table[L.H_LAST] + number
+    base = site * table[pop + L.P_BLOCK]
+    last_at = table[L.H_LAST] + table[pop + L.P_SITE0] + site
     mark = table[pop + L.P_MARK] + site
-    d = t - dyn[last_at]
-    if d > 0:
-        flow(table, coef, real, pop, base, d * L.SECOND)
+    passed = t - dyn[last_at]
     crossed = marks[mark] & L.CROSSING
     if crossed != 0:
-        cross(table, coef, real, dyn, pop, site, t)
+        reset_at_once(table, coef, real, pop, site, passed)
+    if passed > 0:
+        flow(table, coef, real, pop, base, passed)
+    if crossed != 0:
+        cross(table, coef, real, pop, site, passed)
     dyn[last_at] = t
     marks[mark] = 0
     if dyn[table[pop + L.P_LATE]] != 0:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from nets import nodes as n
 from nets.continuous.engine import ContinuousEngine
 from nets.dialect import resolve
-from nets.engine import Spikes
 from nets.errors import SnapshotError
 from nets.graph import Graph
+from nets.running import Spikes
 from tests.reference.continuous_networks import Case, network
 
 relaxed = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -163,8 +163,8 @@ def test_a_late_event_counts_as_risky_only_where_it_might_have_changed_a_spike(k
     engine.advance(10_000_000)
     engine.feed("input", np.array([9_000_000]), np.array([0]))
     engine.advance(11_000_000)
-    assert (engine.counters.events_late, engine.risky) == (1, 0)
+    assert (engine.counters.events_late, engine.counters.events_risky) == (1, 0)
     engine.feed("input", np.array([9_500_000]), np.array([1]))  # the layer was touched at 10 ms
     engine.advance(12_000_000)
-    assert (engine.counters.events_late, engine.risky) == (2, 1)
+    assert (engine.counters.events_late, engine.counters.events_risky) == (2, 1)
     assert engine.counters.spikes == {"layer": 0}

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from nets import models as m
-from nets.engine import Engine, Spikes
+from nets.engine import Engine
+from nets.running import Spikes
 from tests.reference.models import DenseModels, taps
 from tests.reference.random_models import model_cases
 from tests.reference.random_networks import DT_NS, Case

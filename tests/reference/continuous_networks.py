@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nets import models as m
 from nets import nodes as n
 from nets.dialect import Dialect, resolve
 from nets.graph import Graph
@@ -30,7 +31,7 @@ def one_neuron(seed: int) -> Case:
     rng = np.random.default_rng(seed)
     inputs = int(rng.integers(1, 3))
     bias = rng.uniform(-0.5, 1.5, 1) if rng.random() < 0.4 else np.zeros(1)
-    node = neuron(rng, (1,), [n.CubaLIF, n.CubaLIF, n.CubaLIF, n.LIF, n.IF])
+    node = neuron(rng, (1,), [n.CubaLIF, n.CubaLIF, m.RefractoryCubaLIF, n.LIF, m.RefractoryLIF, n.IF, m.RefractoryIF])
     nodes = {
         "input": n.Input((inputs,)),
         "fc": n.Affine(rng.uniform(-1.0, 2.0, (1, inputs)) * rng.choice([0.3, 1.0, 3.0]), bias),
@@ -44,7 +45,7 @@ def one_neuron(seed: int) -> Case:
 def network(seed: int) -> Case:
     """Two or three layers, perhaps convolved, pooled, delayed, recurrent, biased."""
     rng = np.random.default_rng(seed)
-    kinds = [n.CubaLIF, n.LIF, n.IF]
+    kinds: list[type[n.Node]] = [n.CubaLIF, n.LIF, n.IF, m.RefractoryCubaLIF, m.RefractoryLIF, m.RefractoryIF]
     nodes: dict[str, n.Node] = {}
     shape: tuple[int, ...] = (int(rng.integers(1, 4)),)
     image = rng.random() < 0.4
@@ -82,18 +83,22 @@ def network(seed: int) -> Case:
     nodes["second"] = neuron(rng, (2,), kinds)
     nodes["output"] = n.Output((2,))
     chain += ["second", "output"]
+    order = ["first", "second"]
     edges = list(pairwise(chain))
+    if rng.random() < 0.2:
+        nodes["gate"] = n.Threshold(rng.uniform(0.5, 2.5, 2))
+        edges += [("fc1", "gate"), ("gate", "output")]
+        order.append("gate")
     if rng.random() < 0.5:
         back = "second" if image or rng.random() < 0.5 else "first"
         nodes["back"] = n.Linear(rng.uniform(-0.8, 0.4, (2 if back == "second" else 3, 2)))
         edges += [("second", "back"), ("back", back)]
     nodes["input"] = n.Input(shape)
     graph = Graph(nodes, edges)
-    order = ["first", "second"]
     return _case(rng, graph, order, int(np.prod(shape)), count=int(rng.integers(1, 25)), until=30 * 10**6)
 
 
-def neuron(rng: np.random.Generator, shape: tuple[int, ...], kinds: list[type[n.Node]]) -> n.Node:
+def neuron(rng: np.random.Generator, shape: tuple[int, ...], kinds: list[type[n.Node]]) -> Any:
     """A layer whose parameters are all alike or all different, with every relation of the time constants."""
     alike = rng.random() < 0.5
 
@@ -101,21 +106,23 @@ def neuron(rng: np.random.Generator, shape: tuple[int, ...], kinds: list[type[n.
         return np.full(shape, rng.uniform(low, high)) if alike else rng.uniform(low, high, shape)
 
     common = {"r": p(0.5, 2.0), "v_threshold": p(0.5, 1.5), "v_reset": p(-0.3, 0.3)}
-    kind = kinds[int(rng.integers(len(kinds)))]
-    if kind is n.IF:
-        return n.IF(**common)
+    kind: Any = kinds[int(rng.integers(len(kinds)))]
+    if issubclass(kind, n.SpikingModel):
+        common["refractory"] = rng.choice([0.0, 0.5e-3, 1e-3, 3.7e-3], shape)
+    if kind in (n.IF, m.RefractoryIF):
+        return kind(**common)
     leak = p(-0.5, 0.4) if rng.random() < 0.7 else p(0.3, 2.0)
     tau = p(0.003, 0.02)
-    if kind is n.LIF:
-        return n.LIF(tau=tau, v_leak=leak, **common)
+    if kind in (n.LIF, m.RefractoryLIF):
+        return kind(tau=tau, v_leak=leak, **common)
     ratio = [0.5, 1.0, 1.0 + 1e-9, 1.0 - 1e-6, 1.001, 2.0, rng.uniform(0.05, 0.9), rng.uniform(1.1, 4.0)]
-    return n.CubaLIF(
+    return kind(
         tau_syn=tau * ratio[int(rng.integers(len(ratio)))], tau_mem=tau, v_leak=leak, w_in=p(0.5, 2.0), **common
     )
 
 
 def _case(rng: np.random.Generator, graph: Graph, order: list[str], inputs: int, count: int, until: int) -> Case:
-    based = any(isinstance(node, n.CubaLIF) for node in graph.nodes.values())
+    based = any(isinstance(node, n.CubaLIF | m.RefractoryCubaLIF) for node in graph.nodes.values())
     rules = {
         "preset": "spec",
         "dt_s": 1e-3,
@@ -129,6 +136,7 @@ def _case(rng: np.random.Generator, graph: Graph, order: list[str], inputs: int,
         "multi_spike": bool(rng.random() < 0.5),
         "floor": "none" if based else [-0.25, "-threshold", "none"][int(rng.integers(3))],
         "recurrent_delay": int(rng.integers(1, 3)),
+        "slow_leak_s": ["none", "none", 0.01][int(rng.integers(3))],
     }
     if based and rules["input_gain"] == "unit":
         rules["synapse_gain"] = "decay"

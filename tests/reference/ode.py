@@ -2,7 +2,8 @@
 
 Nothing is predicted or put in closed form. Each step is a polynomial of degree 14 over at most a tenth of the shortest
 time constant; where it touches the threshold is found by looking, halving between the places where its slope vanishes.
-Weights are multiplied out by pushing unit vectors through the graph, delays are looked up edge by edge.
+Weights are multiplied out by pushing unit vectors through the graph, delays are looked up edge by edge. A refractory
+neuron stands still until its time has run out, while its current is integrated on.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from nets import nodes as n
 from nets.dialect import Dialect
 from nets.graph import Graph
+from nets.models import RefractoryCubaLIF, RefractoryIF, RefractoryLIF, plain
 from tests.reference.dense import linear
 
 Real = NDArray[np.float64]
@@ -38,8 +40,13 @@ class Membrane:
     threshold: float
     reset: float
     floor: float
+    hold: float = 0.0
+    """ns."""
+    strict: bool = False
     v: float = 0.0
     i: float = 0.0
+    left: float = 0.0
+    """ns for which v still stands."""
 
     def series(self) -> tuple[list[float], list[float]]:
         """Taylor coefficients of v and i about now."""
@@ -56,7 +63,15 @@ class Membrane:
         fastest = max(self.a, self.b)
         return min(limit, 0.1 / fastest) if fastest > 0 else limit
 
-    def flow(self, seconds: float) -> None:
+    def flow(self, ns: float) -> None:
+        held = min(self.left, ns)
+        stands, self.left = self.v, self.left - held
+        self._integrate(held * 1e-9)
+        if held > 0:
+            self.v = stands
+        self._integrate((ns - held) * 1e-9)
+
+    def _integrate(self, seconds: float) -> None:
         left = seconds
         while left > 0:
             h = self.step(left)
@@ -64,9 +79,22 @@ class Membrane:
             self.v, self.i = max(value(v, h), self.floor), value(i, h)
             left -= h
 
-    def crossing(self, seconds: float) -> float | None:
-        """When v first climbs through the threshold within `seconds`, or None; leaves the state alone."""
-        kept = self.v, self.i
+    @property
+    def above(self) -> bool:
+        return self.v > self.threshold if self.strict else self.v >= self.threshold
+
+    def crossing(self, ns: float) -> float | None:
+        """In how many ns, within `ns`, v first climbs through the threshold or is let go above it; or None."""
+        kept = self.v, self.i, self.left
+        held, found = self.left, None
+        if ns >= held:
+            self.flow(held)
+            climbs = 0.0 if self.above else self._climb((ns - held) * 1e-9)
+            found = None if climbs is None else held + climbs * 1e9
+        self.v, self.i, self.left = kept
+        return found
+
+    def _climb(self, seconds: float) -> float | None:
         done, found = 0.0, None
         while done < seconds and found is None:
             h = self.step(seconds - done)
@@ -78,7 +106,6 @@ class Membrane:
             done += h
             if not self._can_rise():
                 break
-        self.v, self.i = kept
         return found
 
     def _can_rise(self) -> bool:
@@ -111,6 +138,8 @@ def _first(v: list[float], threshold: float, h: float) -> float | None:
     slope = [k * c for k, c in enumerate(v)][1:]
     if f[0] >= 0:
         return 0.0 if slope[0] > 0 else None
+    if f[0] + value([0.0, *map(abs, v[1:])], h) < 0:
+        return None  # out of reach whatever the signs
     turns = [0.0, h]
     pieces = np.linspace(0.0, h, 9)
     for low, high in pairwise(pieces):
@@ -131,6 +160,8 @@ class Layer:
     gain: list[float]
     """The jump of v, or of i where there is one, that one unit of input makes."""
     based: bool
+    momentary: bool = False
+    """A Threshold: fires on the sum of one moment and keeps nothing."""
 
 
 @dataclass(order=True)
@@ -168,18 +199,18 @@ class Twin:
         """All moments before `until`."""
         while True:
             t = min(until, self.waiting[0].t if self.waiting else until)
-            horizon = (t - self.t) * 1e-9
+            horizon = float(t - self.t)
             crossings: dict[tuple[int, int], float] = {}
             for k, layer in enumerate(self.layers):
                 for j, m in enumerate(layer.membranes):
                     if not layer.graded and (c := m.crossing(horizon)) is not None:
                         crossings[k, j] = c
             for c in crossings.values():
-                t = min(t, self.t + max(math.ceil(c * 1e9), 1))
+                t = min(t, self.t + max(math.ceil(c), 1))
             if t >= until:
                 self._flow(until, {})
                 return
-            due = {who: c for who, c in crossings.items() if self.t + max(math.ceil(c * 1e9), 1) <= t}
+            due = {who: c for who, c in crossings.items() if self.t + max(math.ceil(c), 1) <= t}
             spikes = self._flow(t, due)
             self._moment(t, spikes)
 
@@ -190,9 +221,10 @@ class Twin:
                     c = due[k, j]
                     m.flow(c)
                     m.v = max(m.v - m.threshold if self.dialect.reset == "subtract" else m.reset, m.floor)
-                    m.flow(max((t - self.t) * 1e-9 - c, 0.0))
+                    m.left = m.hold
+                    m.flow(max(t - self.t - c, 0.0))
                 else:
-                    m.flow((t - self.t) * 1e-9)
+                    m.flow(float(t - self.t))
         self.t = t
         return dict.fromkeys(due, 1.0)
 
@@ -205,10 +237,12 @@ class Twin:
             for j, m in enumerate(layer.membranes):
                 if layer.based:
                     m.i += layer.gain[j] * drive[j]
-                else:
+                elif m.left <= 0:
                     m.v = max(m.v + layer.gain[j] * drive[j], m.floor)
                 count = spikes.get((k, j), 0.0)
-                if not layer.graded:
+                if layer.momentary:
+                    count, m.v = float(m.above), 0.0
+                elif not layer.graded:
                     count += self._jump(m)
                 if count:
                     self.out.append((t + 1, sum(len(q.membranes) for q in self.layers[:k]) + j, count))
@@ -216,17 +250,13 @@ class Twin:
 
     def _jump(self, m: Membrane) -> float:
         d, count = self.dialect, 0.0
-        while (m.v > m.threshold if d.threshold == ">" else m.v >= m.threshold) and count < 1e6:
-            if d.reset == "value":
-                if d.multi_spike:
-                    times = math.ceil(m.v / m.threshold) - 1 if d.threshold == ">" else math.floor(m.v / m.threshold)
-                    count += max(times, 1)
-                else:
-                    count += 1
-                m.v = max(m.reset, m.floor)
-            else:
-                count += 1
-                m.v = max(m.v - m.threshold, m.floor)
+        while m.above and m.left <= 0:
+            times = 1
+            if d.multi_spike:
+                times = math.ceil(m.v / m.threshold) - 1 if m.strict else math.floor(m.v / m.threshold)
+            count += times
+            m.v = max(m.reset if d.reset == "value" else m.v - times * m.threshold, m.floor)
+            m.left = m.hold
         return count
 
     def _send(self, source: str, t: int, index: int, size: float) -> None:
@@ -241,11 +271,20 @@ class Twin:
 def _layer(graph: Graph, dialect: Dialect, name: str) -> Layer:
     node: Any = graph.nodes[name]
     size = math.prod(graph.shapes[name])
+    strict = dialect.threshold == ">"
+    if isinstance(node, n.Threshold):
+        bounds = np.broadcast_to(node.threshold.ravel(), (size,))
+        gates = [Membrane(0, 0, 0, 0, 0, float(bound), 0, -math.inf, strict=strict) for bound in bounds]
+        return Layer(name, True, gates, [1.0] * size, False, True)
+    refractory = np.broadcast_to(np.ravel(getattr(node, "refractory", 0.0)), (size,))
+    if isinstance(node, RefractoryIF | RefractoryLIF | RefractoryCubaLIF):
+        node = plain(node)
     based, leaky = isinstance(node, n.CubaLI | n.CubaLIF), not isinstance(node, n.I | n.IF)
     counts = dialect.resistance == "apply" or (dialect.resistance == "current" and based)
     bias = np.asarray(_biases(graph, name), np.float64).ravel() * np.ones(size)
     dt = dialect.dt_s
     stretch = dt / dialect.tau_tick_s
+    leak = 0.0 if dialect.slow_leak_s is None else 1 / dialect.slow_leak_s
 
     def p(key: str, j: int, default: float = 0.0) -> float:
         return float(np.broadcast_to(np.asarray(getattr(node, key, default), np.float64).ravel(), (size,))[j])
@@ -258,21 +297,22 @@ def _layer(graph: Graph, dialect: Dialect, name: str) -> Layer:
         floor = -math.inf
         if isinstance(node, n.SPIKING) and dialect.floor is not None:
             floor = -threshold if dialect.floor == "-threshold" else float(dialect.floor)
-        m = Membrane(1 / tau if leaky else 0.0, p("v_leak", j), 0.0, 0.0, 0.0, threshold, p("v_reset", j), floor)
-        m.v = max(0.0, floor)
+        rate, hold = 1 / tau if leaky else leak, float(np.rint(refractory[j] * stretch * 1e9))
+        cell = Membrane(rate, p("v_leak", j), 0.0, 0.0, 0.0, threshold, p("v_reset", j), floor, hold, strict)
+        cell.v = max(0.0, floor)
         if based:
             tau_syn = p("tau_syn", j) * stretch
-            m.b = 1 / tau_syn
-            m.r = r / dt if dialect.input_gain == "unit" else r / tau
+            cell.b = 1 / tau_syn
+            cell.r = r / dt if dialect.input_gain == "unit" else r / tau
             gain = p("w_in", j, 1.0) * (1.0 if dialect.synapse_gain == "unit" else dt / tau_syn)
-            m.drive = gain * bias[j] / dt
+            cell.drive = gain * bias[j] / dt
         else:
             if leaky:
                 gain = r * (1.0 if dialect.input_gain == "unit" else dt / tau)
             else:
                 gain = r * (1.0 if dialect.if_gain == "unit" else dialect.tau_tick_s)
-            m.r, m.i = 1.0, gain * bias[j] / dt  # a constant current
-        membranes.append(m)
+            cell.r, cell.i = 1.0, gain * bias[j] / dt  # a constant current
+        membranes.append(cell)
         gains.append(gain)
     return Layer(name, not isinstance(node, n.SPIKING), membranes, gains, based)
 
@@ -282,7 +322,7 @@ def _biases(graph: Graph, name: str) -> Any:
     total: Any = 0.0
     for source in graph.into(name):
         node = graph.nodes[source]
-        if isinstance(node, (n.Input, *n.NEURONS)):
+        if isinstance(node, (n.Input, *n.NEURONS, n.Threshold)):
             total = total + np.zeros(graph.shapes[source])
         elif isinstance(node, n.Delay):
             total = total + _biases(graph, source)
@@ -297,7 +337,7 @@ def _routes(graph: Graph, dialect: Dialect, order: list[str], source: str) -> An
     def walk(name: str, chain: list[str]) -> Any:
         for after in graph.out_of(name):
             node = graph.nodes[after]
-            if isinstance(node, n.NEURONS):
+            if isinstance(node, (*n.NEURONS, n.Threshold)):
                 yield after, chain
             elif not isinstance(node, n.Output):
                 yield from walk(after, [*chain, after])
@@ -315,7 +355,8 @@ def _routes(graph: Graph, dialect: Dialect, order: list[str], source: str) -> An
             for name in chain:
                 node = graph.nodes[name]
                 if isinstance(node, n.Delay):
-                    late = late + np.rint(np.broadcast_to(node.delay, at.shape) * 1e9).astype(np.int64)
+                    seconds = node.delay * (dialect.dt_s / dialect.tau_tick_s)
+                    late = late + np.rint(np.broadcast_to(seconds, at.shape) * 1e9).astype(np.int64)
                 else:
                     zero = linear(node, np.zeros(at.shape))
                     at, old = linear(node, at) - zero, at

@@ -180,7 +180,7 @@ def test_refuses_networks_that_have_no_closed_form() -> None:
         engine_of(chain(("fc", one(1.0)), ("spikes", cuba)), floor=-1.0)
     with pytest.raises(UnsupportedError, match=r"v_reset 2\.0 is not below the threshold 1.0"):
         engine_of(chain(("fc", one(1.0)), ("lif", lif(v_reset=2.0))))
-    with pytest.raises(UnsupportedError, match="a bias into an Output"):
+    with pytest.raises(UnsupportedError, match="a bias into Output without neurons"):
         engine_of(chain(("lif", lif()), ("fc", n.Affine(np.ones((1, 1)), np.ones(1)))))
 
 

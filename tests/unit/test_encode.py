@@ -256,7 +256,8 @@ def test_factory_builds_each_kind() -> None:
     assert make_encoder("level", GYRO, (6,), {"step": 0.1}).encode(t, sample).index.tolist() == [2]
     assert make_encoder("sample", GYRO, (3,), {"scale": 2}).encode(t, sample).index.tolist() == [0, 1, 2]
     some = make_encoder("sample", GYRO, (2,), {"scale": [1, 10], "channels": [2, 1]}).encode(t, sample)
-    np.testing.assert_allclose(some.value, [0.0, 3.0], rtol=1e-6)
+    assert some.value is not None
+    np.testing.assert_allclose(some.value, np.array([0.0, 3.0]), rtol=1e-6)
     frame = np.zeros((1, 6, 8), np.uint8)
     assert len(make_encoder("frame", CAMERA, (2, 3, 4), {"grid": [3, 4]}).encode(t, frame).index) == 0
 

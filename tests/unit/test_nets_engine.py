@@ -10,9 +10,10 @@ import pytest
 
 from nets import nodes as n
 from nets.dialect import resolve
-from nets.engine import WATCH_EVENTS, Activity, Engine
+from nets.engine import Engine
 from nets.errors import FeedError, SnapshotError, UnsupportedError
 from nets.graph import Graph
+from nets.running import WATCH_EVENTS, Activity
 from nets.thresholds import Thresholds
 from runtime.core.roles import Network
 from tests.reference.dense import Dense

@@ -16,10 +16,11 @@ from nets import nodes as n
 from nets.describe import describe_file
 from nets.describe import warnings as warnings_of
 from nets.dialect import resolve
-from nets.engine import Engine, Spikes
+from nets.engine import Engine
 from nets.errors import GraphError, NirError, UnsupportedError
 from nets.graph import Graph
 from nets.nir import read, write
+from nets.running import Spikes
 
 MS = 1_000_000
 RULES = {"preset": "spec", "dt_s": 1e-3}
