@@ -13,13 +13,16 @@ from nets.errors import DialectError
 from nets.graph import Graph
 from nets.left_open import left_open
 from nets.nir import needs_tectum, read
+from nets.sigma_delta.engine import UNSTATED, SigmaDeltaEngine
+from nets.sigma_delta.node import SigmaDelta
 
 
 def describe_file(path: Path | str) -> dict[str, Any]:
     """The graph as plain values; where the rules are settled also program, memory and warnings."""
     graph = read(path)
+    sigma_delta = bool(graph.of_kind(SigmaDelta))
     try:
-        dialect = resolve(graph, path)
+        dialect = resolve(graph, path, UNSTATED if sigma_delta else None)
     except DialectError as error:
         return {
             "nodes": [
@@ -32,7 +35,8 @@ def describe_file(path: Path | str) -> dict[str, Any]:
             "left_open": left_open(graph, path),
             "refused": str(error),
         }
-    return Engine(graph, dialect).describe() | {"warnings": warnings(graph, dialect)}
+    engine = SigmaDeltaEngine(graph, dialect) if sigma_delta else Engine(graph, dialect)
+    return engine.describe() | {"warnings": warnings(graph, dialect)}
 
 
 def warnings(graph: Graph, dialect: Dialect) -> list[str]:

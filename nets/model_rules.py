@@ -19,6 +19,7 @@ from nets.kernels import layout as L
 from nets.kernels import model_layout as M
 from nets.linear import Real
 from nets.neuron import Extra, Rule, rule_of
+from nets.sigma_delta.node import SigmaDelta
 
 IZHIKEVICH_STEP_S = 0.5e-3
 HODGKIN_HUXLEY_STEP_S = 0.01e-3
@@ -29,6 +30,8 @@ NEVER_SHORTER = 1e-6
 def model_rule(name: str, node: m.Model, size: int, drive: Real, dialect: Dialect, dtype: type) -> Rule:
     """The rule of one unit beyond NIR with a constant `drive` from biases."""
     match node:
+        case SigmaDelta():
+            raise UnsupportedError(f"{name}: {node.kind} runs in a sigma-delta network alone")
         case m.MaxPool2d():
             return _max_pool(name, node, size, drive)
         case m.Izhikevich():

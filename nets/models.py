@@ -36,6 +36,7 @@ import numpy as np
 
 from nets import nodes as n
 from nets.errors import GraphError
+from nets.sigma_delta.node import SigmaDelta, Surface
 
 VERSION = 1
 FLAG = "needs_tectum"
@@ -200,10 +201,24 @@ class MaxPool2d(n.Pooling):
     STORED_AS: ClassVar[type[n.Node]] = n.SumPool2d
 
 
-Model = RefractoryIF | RefractoryLIF | RefractoryCubaLIF | AdaptiveLIF | SRM | Izhikevich | HodgkinHuxley | MaxPool2d
+Model = (
+    RefractoryIF
+    | RefractoryLIF
+    | RefractoryCubaLIF
+    | AdaptiveLIF
+    | SRM
+    | Izhikevich
+    | HodgkinHuxley
+    | MaxPool2d
+    | SigmaDelta
+    | Surface
+)
 MODELS: dict[str, type[Model]] = {
     kind.__name__: kind
-    for kind in (RefractoryIF, RefractoryLIF, RefractoryCubaLIF, AdaptiveLIF, SRM, Izhikevich, HodgkinHuxley, MaxPool2d)
+    for kind in (
+        *(RefractoryIF, RefractoryLIF, RefractoryCubaLIF, AdaptiveLIF, SRM),
+        *(Izhikevich, HodgkinHuxley, MaxPool2d, SigmaDelta, Surface),
+    )
 }
 
 
@@ -215,6 +230,8 @@ def plain(node: Model, shape: tuple[int, ...] | None = None) -> n.Node:
         given |= {"v_threshold": node.v_peak, "v_reset": node.c}
     elif isinstance(node, HodgkinHuxley | SRM):
         given["v_reset"] = 0.0
+    elif isinstance(node, SigmaDelta):
+        given = {"r": node.levels, "v_threshold": 1.0, "v_reset": 0.0}
     if shape is not None and not isinstance(node, MaxPool2d):
         given = {name: np.broadcast_to(value, shape) for name, value in given.items()}
     return node.STORED_AS(**given)

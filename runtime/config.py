@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from nets.thresholds import DEFAULT
 from runtime.core.errors import ConfigError
 from runtime.core.roles import Actuator, Sensor
 from runtime.core.topic import NAME
@@ -24,10 +25,22 @@ from runtime.registry import Role, adapter
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 Positive = Annotated[float, Field(gt=0)]
+Amount = Annotated[float, Field(gt=0, lt=1e9)]
 
 
 class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+
+class ThresholdsConfig(_Table):
+    """Where a tick takes another way to the same result; `tectum bench engine --calibrate` proposes them."""
+
+    everywhere: Amount = DEFAULT.everywhere
+    """Update all sites of a layer where a tick's events reach this share of them."""
+    merge: Amount = DEFAULT.merge
+    """Merge a port's events of one tick by index where each spares so many synaptic operations for each index."""
+    sort: Amount = DEFAULT.sort
+    """Merge them from so many events on where weights differ in shape from index to index."""
 
 
 class NetworkConfig(_Table):
@@ -35,8 +48,8 @@ class NetworkConfig(_Table):
 
     file: Path
     """A NIR file."""
-    mode: Literal["tick", "continuous"] = "tick"
-    """On the grid it was trained on, or every event at its own nanosecond."""
+    mode: Literal["tick", "continuous", "sigma-delta"] = "tick"
+    """On the grid it was trained on, or every event at its own nanosecond; or a sigma-delta network."""
     dt_s: Positive | None = None
     """Length of a tick; None: what the dialect or the file says."""
     dialect: dict[str, Any] = {}
@@ -49,6 +62,8 @@ class NetworkConfig(_Table):
     """Folder of saved states (`NAME.state`) that may be restored by name; None: only a state that is sent along."""
     queue: Annotated[int, Field(ge=1)] = 4096
     """Packets that may wait for the network; the oldest are dropped, and counted, beyond that."""
+    thresholds: ThresholdsConfig = ThresholdsConfig()
+    """Tick mode: measured for a machine, then frozen, for a run repeats bit for bit with the same ones alone."""
     inline_events: Annotated[int, Field(ge=0)] = 1000
     """Calls of more events than this run in the network thread: they may take over 200 µs. 0: all of them do."""
 

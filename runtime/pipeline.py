@@ -14,7 +14,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgpack
 import numpy as np
@@ -22,19 +22,16 @@ from numpy.typing import NDArray
 
 from nets.decode import Decision, Decoder, make_decoder
 from nets.encode import Encoder, make_encoder
-from nets.engine import Engine
 from nets.errors import NetsError
-from nets.load import load
+from nets.load import AnyEngine, load
 from nets.running import Spikes
+from nets.thresholds import Thresholds
 from runtime.config import NetworkConfig, Robot
 from runtime.core.clock import SECOND
 from runtime.core.errors import ConfigError, RecordingError
 from runtime.core.packet import Packet
 from runtime.core.topic import Topic
 from runtime.merge import Step
-
-if TYPE_CHECKING:
-    from nets.continuous.engine import ContinuousEngine
 
 
 class StepRow(NamedTuple):
@@ -107,7 +104,7 @@ class Pipeline:
 
     def __init__(
         self,
-        engine: Engine | ContinuousEngine,
+        engine: AnyEngine,
         inputs: Sequence[tuple[str, str, Encoder]],
         outputs: Sequence[tuple[str, str, Decoder]],
         resets: Sequence[str],
@@ -273,18 +270,17 @@ class Pipeline:
                 outcome.decided.append(Decided(number, decision, arrived))
 
 
-def load_engine(config: NetworkConfig) -> Engine | ContinuousEngine:
+def load_engine(config: NetworkConfig) -> AnyEngine:
     """The engine of a robot's network. Raises ConfigError naming the file and what it is missing."""
     given = dict(config.dialect) | ({} if config.dt_s is None else {"dt_s": config.dt_s})
     try:
-        return load(config.file, given, dtype=config.dtype, mode=config.mode)
+        thresholds = Thresholds(**config.thresholds.model_dump())
+        return load(config.file, given, dtype=config.dtype, mode=config.mode, thresholds=thresholds)
     except (NetsError, OSError) as error:
         raise ConfigError(f"network.file: {config.file}: {error}") from error
 
 
-def build_pipeline(
-    robot: Robot, topics: Mapping[str, Topic], t0: int, engine: Engine | ContinuousEngine | None = None
-) -> Pipeline:
+def build_pipeline(robot: Robot, topics: Mapping[str, Topic], t0: int, engine: AnyEngine | None = None) -> Pipeline:
     """The pipeline that a robot file describes. Raises ConfigError naming the table that cannot be."""
     config = robot.network
     assert config is not None

@@ -133,20 +133,28 @@ class StatusReport:
             "events_in": int(counters.events_in),
             "events_out": int(counters.events_out),
             "events_late": stage.pipeline.late,
+            "events_risky": int(counters.events_risky),
             "synops": int(counters.synops),
             "dense_synops": int(counters.synops_dense),
             "energy_j_estimate": float(counters.energy_j_estimate),
             "ticks": int(counters.ticks),
             "silent_ticks": int(counters.ticks_silent),
-            "populations": [
-                {"name": p.name, "size": p.size, "spikes": int(counters.spikes[p.name])} for p in engine.populations
-            ],
+            "populations": [self._population(engine, counters, p) for p in engine.populations],
             "call_us": {"p50": p50, "p99": p99, "max": most},
             "inline_calls": stage.inline_calls,
             "thread_calls": stage.thread_calls,
             "inputs": list(engine.inputs),
             "outputs": list(engine.outputs),
             "dialect": self._dialect_of(engine),
+        }
+
+    @staticmethod
+    def _population(engine: Any, counters: Any, population: Any) -> dict[str, Any]:
+        row = {"name": population.name, "size": population.size, "spikes": int(counters.spikes[population.name])}
+        activity = engine.activity.get(population.name)
+        return row | {
+            "silent": None if activity is None else activity.silent,
+            "saturated": None if activity is None else activity.saturated,
         }
 
     def _dialect_of(self, engine: Any) -> Any:

@@ -159,12 +159,16 @@ class StandIn:
                 "events_in": 363 * n,
                 "events_out": 12 * n,
                 "events_late": 3,
+                "events_risky": 1,
                 "synops": 48_000 * n,
                 "dense_synops": 2_100_000 * n,
                 "energy_j_estimate": 1.1e-6 * n,
                 "ticks": 33 * n,
                 "silent_ticks": 4 * n,
-                "populations": [{"name": k, "size": v, "spikes": 20 * n} for k, v in POPULATIONS.items()],
+                "populations": [
+                    {"name": k, "size": v, "spikes": 20 * n, "silent": 0.25, "saturated": 0.0}
+                    for k, v in POPULATIONS.items()
+                ],
                 "call_us": {"p50": 61.0, "p99": 240.0, "max": 910.0},
                 "inline_calls": 30 * n,
                 "thread_calls": 3 * n,

@@ -31,6 +31,7 @@ from nets.kernels.feed import ROOM, TAKEN
 from nets.queues import Events, Queues
 from nets.running import (
     NONE,
+    Activity,
     Counters,
     Outputs,
     Population,
@@ -224,6 +225,11 @@ class ContinuousEngine:
     def predictions(self) -> int:
         """How often the exact crossing times of a site were computed."""
         return int(self._counts[L.N_SOLVED])
+
+    @property
+    def activity(self) -> dict[str, Activity]:
+        """Nothing: without ticks there is no share of them."""
+        return {}
 
     def potentials(self) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64] | None]]:
         """(potential, current or None) of every unit now, in NIR's shape."""

@@ -34,6 +34,7 @@ from nets.dialect import Dialect
 from nets.errors import UnsupportedError
 from nets.kernels import continuous_layout as L
 from nets.linear import Real
+from nets.sigma_delta.node import SigmaDelta
 
 MARGIN = 1e-12
 """Relative safety of the quick reject: above the rounding of its sum."""
@@ -80,6 +81,8 @@ def flow_of(name: str, node: n.Node, size: int, drive: Real, dialect: Dialect) -
             return _refractory(name, node, size, drive, dialect)
         case n.I() | n.IF() | n.LI() | n.LIF() | n.CubaLI() | n.CubaLIF():
             return _membrane(name, node, size, drive, dialect)
+    if isinstance(node, SigmaDelta):
+        raise UnsupportedError(f"{name}: {node.kind} runs in mode 'sigma-delta' alone")
     why = REFUSED.get(type(node), "it has no equation")
     raise UnsupportedError(f"{name}: {node.kind} does not run in continuous mode, {why}; run it with mode 'tick'")
 

@@ -31,6 +31,8 @@ PARTS = {
     "tick-float64": (67, 1.0),
     "continuous-float32": (37, 0.5),
     "continuous-float64": (37, 0.5),
+    "sigma-delta-float32": (30, 0.4),
+    "sigma-delta-float64": (30, 0.4),
 }
 """For each about how many functions it is, and how long it takes beside the others: for sharing and for progress."""
 LOAD = 0.03
@@ -94,16 +96,11 @@ def _processors() -> int:
 
 def _step(name: str, compiled: Callable[[], None]) -> None:
     """Run the smallest network there is: all of the code, none of the work."""
-    one = np.ones(1)
-    nodes = {
-        "input": n.Input((1,)),
-        "neuron": n.LIF(tau=one, r=one, v_leak=0 * one, v_threshold=one),
-        "output": n.Output((1,)),
-    }
+    mode, _, dtype = name.rpartition("-")
+    make, neuron, kernels = _engine(mode)
+    nodes = {"input": n.Input((1,)), "neuron": neuron, "output": n.Output((1,))}
     graph = Graph(nodes, [("input", "neuron"), ("neuron", "output")])
     dialect = resolve(graph, None, {"preset": "spec", "dt_s": 1e-3})
-    mode, _, dtype = name.partition("-")
-    make, kernels = _engine(mode)
     with saving(FOLDER, kernels, compiled):
         engine = make(graph, dialect, dtype=dtype)
         engine.feed("input", np.zeros(1, np.int64), np.zeros(1, np.int32))
@@ -114,18 +111,28 @@ def _step(name: str, compiled: Callable[[], None]) -> None:
             _mark(name).touch()
 
 
-def _engine(mode: str) -> tuple[Any, tuple[Any, ...]]:
-    """(class, its kernels): imported late, for a robot runs one of them."""
+def _engine(mode: str) -> tuple[Any, n.Node, tuple[Any, ...]]:
+    """(class, one of its neurons, its kernels): imported late, for a robot runs one of them."""
+    one = np.ones(1)
+    neuron = n.LIF(tau=one, r=one, v_leak=0 * one, v_threshold=one)
     if mode == "tick":
         from nets.engine import Engine
         from nets.kernels.feed import feed
         from nets.kernels.run import run
 
-        return Engine, (feed, run)
-    from nets.continuous.engine import ContinuousEngine
-    from nets.kernels import continuous_feed, continuous_run
+        return Engine, neuron, (feed, run)
+    from nets.kernels import continuous_feed
 
-    return ContinuousEngine, (continuous_feed.feed, continuous_run.run)
+    if mode == "continuous":
+        from nets.continuous.engine import ContinuousEngine
+        from nets.kernels import continuous_run
+
+        return ContinuousEngine, neuron, (continuous_feed.feed, continuous_run.run)
+    from nets.kernels import sigma_run
+    from nets.sigma_delta.engine import SigmaDeltaEngine
+    from nets.sigma_delta.node import SigmaDelta
+
+    return SigmaDeltaEngine, SigmaDelta(levels=1.0), (continuous_feed.feed, sigma_run.run)
 
 
 class _Bar:

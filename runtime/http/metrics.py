@@ -33,6 +33,7 @@ _NETWORK = (
     ("events_in", CounterMetricFamily, "tectum_network_events_in", "Events the network took in"),
     ("events_out", CounterMetricFamily, "tectum_network_events_out", "Events the network gave"),
     ("events_late", CounterMetricFamily, "tectum_network_events_late", "Events applied behind their time"),
+    ("events_risky", CounterMetricFamily, "tectum_network_events_risky", "Late events that may have changed a spike"),
     ("synops", CounterMetricFamily, "tectum_synops", "Synaptic operations done"),
     ("dense_synops", CounterMetricFamily, "tectum_dense_synops", "Operations a dense pass would have done"),
     ("energy_j_estimate", CounterMetricFamily, "tectum_network_energy_joules", "Estimated energy"),

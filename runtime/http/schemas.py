@@ -127,6 +127,10 @@ class PopulationState(_Said):
     name: str
     size: int
     spikes: int
+    silent: float | None
+    """Share of its neurons that never fired since the last reset."""
+    saturated: float | None
+    """Share that fired in nine ticks of ten or more."""
 
 
 class CallTimes(_Said):
@@ -144,6 +148,8 @@ class NetworkState(_Said):
     events_in: int
     events_out: int
     events_late: int
+    events_risky: int
+    """Late ones that may have changed a spike."""
     synops: int
     dense_synops: int
     energy_j_estimate: float | None

@@ -185,8 +185,17 @@ function network(s) {
     ["estimated power", perSecond.energy_j_estimate === undefined ? "–" : `${si(perSecond.energy_j_estimate)}W`],
     ["ticks /s, silent", `${short(perSecond.ticks)}, ${short(perSecond.silent_ticks)}`],
     ["call p50 / p99", `${short(net.call_us.p50)} / ${short(net.call_us.p99)} µs`],
-    ["events late", short(net.events_late), null, net.events_late ? "warn" : ""],
+    ["events late, risky", `${short(net.events_late)}, ${short(net.events_risky)}`, null, net.events_risky ? "warn" : ""],
+    ["neurons silent / saturated", neurons(net.populations)],
   ] : []);
+}
+
+/** Shares over all populations; a network that does not tell them shows a dash. */
+function neurons(populations) {
+  const told = populations.filter((p) => p.silent !== null);
+  const size = told.reduce((sum, p) => sum + p.size, 0);
+  const share = (key) => `${(100 * told.reduce((sum, p) => sum + p[key] * p.size, 0) / size).toPrecision(2)} %`;
+  return size ? `${share("silent")} / ${share("saturated")}` : "–";
 }
 
 function latency(s) {
