@@ -17,6 +17,8 @@ from nets.errors import GraphError
 from nets.shapes import Shape, neuron_shape, output_shape
 
 Edge = tuple[str, str]
+MOST_VALUES = 1 << 24
+"""At all nodes together; compiling takes some 400 bytes for each."""
 
 
 class Graph:
@@ -152,8 +154,6 @@ def _check_parameters(graph: Graph) -> None:
             raise GraphError(f"{name}: Delay.delay is {node.delay.min()}, expected 0 or more")
         if isinstance(node, n.Input | n.Output) and (not node.shape or min(node.shape) < 1):
             raise GraphError(f"{name}: {node.kind}.shape is {node.shape}, expected sizes of at least 1")
-        if isinstance(node, n.Input | n.Output) and math.prod(node.shape) >= 1 << 31:
-            raise GraphError(f"{name}: {node.kind}.shape is {node.shape}, events count addresses in 31 bits")
 
 
 def _infer_shapes(graph: Graph) -> dict[str, Shape]:
@@ -182,6 +182,9 @@ def _infer_shapes(graph: Graph) -> dict[str, Shape]:
             given = shapes[source]
             if output_shape(name, node, given) != shapes[name] and not _only_reshaped(node, given, shapes[name]):
                 raise GraphError(f"{name}: receives {given} from {source}, works on {shapes[name]}")
+    if sum(map(math.prod, shapes.values())) > MOST_VALUES:
+        largest = max(shapes, key=lambda name: math.prod(shapes[name]))
+        raise GraphError(f"{largest}: {shapes[largest]} values make a graph of more than {MOST_VALUES} in all")
     return shapes
 
 

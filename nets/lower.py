@@ -2,12 +2,15 @@
 
 Pooling, flattening and scaling become indices and gains. A convolution's weights are stored as
 [c_in][stride phase][ky][kx][c_out], flipped, over a height-width-channel state, so that one event is at most ky runs
-of consecutive numbers; borders are cut off in the tables, so the state needs no padding. What has no such form
-(dilation, two products in a row, per-site scales behind a convolution) is multiplied out to one matrix.
+of consecutive numbers; borders are cut off in the tables, so the state needs no padding. With groups, or where dilation
+spreads an event's targets along x, it is a rectangle for each ky: kx times the channels of its group, nothing between.
+What has no such form (two products in a row, per-site scales behind a convolution) is multiplied out to one matrix, of
+which only what is not zero is kept.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -146,18 +149,51 @@ def _multiply_out(graph: Graph, path: Sequence[str], shape: Shape, target: Layou
     size = int(np.prod(shape)) * len(target.external)
     if size > LARGEST_MATRIX:
         raise UnsupportedError(f"{' -> '.join(path)}: as one matrix it has {size} weights, at most {LARGEST_MATRIX}")
-    return _dense(matrix(graph, path, shape), target)
+    return _runs(matrix(graph, path, shape)[:, target.external])
 
 
-def _axis(size: int, kernel: int, stride: int, before: int, out: int) -> tuple[Index, Index, Index, Index]:
-    """Along one axis, for each input place: stride phase, first output, first stored tap, and how many of them."""
+def _runs(weight: Real) -> Stamps:
+    """weight (source, target), both in the order of the stamps: one stamp for each run that is not zero."""
+    padded = np.zeros((weight.shape[0], weight.shape[1] + 2), np.int8)
+    padded[:, 1:-1] = weight != 0
+    change = np.diff(padded, axis=1)
+    source, first = np.nonzero(change == 1)
+    run = np.nonzero(change == -1)[1] - first
+    one = np.ones(len(source), np.int64)
+    start = np.concatenate((np.zeros(1, np.int64), np.cumsum(run)))[:-1]
+    return Stamps(source, start, first, one, run, run, np.ones(len(source)), weight.shape[1], weight[weight != 0])
+
+
+@dataclass(frozen=True, eq=False)
+class _Axis:
+    """Along one axis, for each input place: its phase, first output, first stored tap, and how many taps hit outputs.
+
+    Tap j reaches output (place - j dilation) / stride. The taps that reach any are phase, phase + every, ...: stored
+    from the last to the first, their outputs lie `apart`.
+    """
+
+    phase: Index
+    first: Index
+    skip: Index
+    count: Index
+    every: int
+    apart: int
+
+
+def _axis(size: int, kernel: int, stride: int, dilation: int, before: int, out: int) -> _Axis:
+    common = math.gcd(stride, dilation)
+    every, apart = stride // common, dilation // common
     place = np.arange(size) + before
-    phase = place % stride
-    taps = (kernel - phase + stride - 1) // stride
-    lowest = (place - phase) // stride - (taps - 1)
-    first = np.maximum(lowest, 0)
-    count = np.maximum(np.minimum(lowest + taps, out) - first, 0)
-    return phase, first, first - lowest, np.where(taps > 0, count, 0)
+    residue = (np.arange(every) * dilation) % stride
+    phase = np.full(stride, every)
+    phase[residue] = np.arange(every)
+    phase = phase[place % stride]  # `every`: no tap reaches an output from there
+    taps = np.maximum((kernel - phase + every - 1) // every, 0) * (phase < every)
+    last = phase + (taps - 1) * every
+    lowest = (place - last * dilation) // stride
+    skip = np.minimum(np.maximum(-(lowest // apart), 0), taps)
+    count = np.maximum(np.minimum((out - 1 - lowest) // apart + 1, taps) - skip, 0)
+    return _Axis(phase % every, lowest + skip * apart, skip, count, every, apart)
 
 
 def _convolution(
@@ -165,47 +201,69 @@ def _convolution(
 ) -> Stamps | None:
     weight, stride, around, dilation = convolution(name, node)
     c_out, per_group, ky, kx = weight.shape
-    if dilation != (1, 1) or target.block != c_out:
+    if target.block != c_out:
         return None
-    c_in = per_group * node.groups
     height, width = (1, given[1]) if len(given) == 2 else given[1:]
     out_height, out_width = (1, out[1]) if len(out) == 2 else out[1:]
     image = np.moveaxis(np.arange(c_out * out_height * out_width).reshape(c_out, out_height, out_width), 0, -1)
     if not np.array_equal(image.ravel(), target.external):
         return None
-    full = np.zeros((c_in, ky, kx, c_out))
-    each = c_out // node.groups
-    for g in range(node.groups):
-        part = weight[g * each : (g + 1) * each].astype(np.float64) * scale[g * each : (g + 1) * each, None, None, None]
-        full[g * per_group : (g + 1) * per_group, :, :, g * each : (g + 1) * each] = part.transpose(1, 2, 3, 0)
+    along_y = _axis(height, ky, stride[0], dilation[0], around[0], out_height)
+    along_x = _axis(width, kx, stride[1], dilation[1], around[2], out_width)
+    each, c_in = c_out // node.groups, per_group * node.groups
+    scaled = weight.astype(np.float64) * scale[:, None, None, None]
+    weights, start = _taps(scaled.reshape(node.groups, each, per_group, ky, kx), along_y.every, along_x.every)
+    c, y, x = (a.ravel() for a in np.meshgrid(np.arange(c_in), np.arange(height), np.arange(width), indexing="ij"))
+    reached = np.flatnonzero((along_y.count[y] > 0) & (along_x.count[x] > 0))
+    source, c, y, x = reached, c[reached], y[reached], x[reached]
+    row = (kx - along_x.phase[x] + along_x.every - 1) // along_x.every * each
+    stamps = Stamps(
+        source=source,
+        weight=start[c, along_y.phase[y], along_x.phase[x]] + along_y.skip[y] * row + along_x.skip[x] * each,
+        first=(along_y.first[y] * out_width + along_x.first[x]) * c_out + c // per_group * each,
+        rows=along_y.count[y],
+        run=along_x.count[x] * each,
+        weight_stride=row,
+        gain=np.ones(len(c)),
+        neuron_stride=along_y.apart * out_width * c_out,
+        weights=weights,
+    )
+    if node.groups == 1 and along_x.apart == 1:
+        return stamps
+    which, j = _numbered(stamps.rows)
+    lines = _select(stamps, which)
+    return replace(
+        lines,
+        weight=lines.weight + j * lines.weight_stride,
+        first=lines.first + j * stamps.neuron_stride,
+        rows=lines.run // each,
+        run=np.full(len(which), each),
+        weight_stride=np.full(len(which), each),
+        neuron_stride=along_x.apart * c_out,
+    )
+
+
+def _taps(weight: Real, every_y: int, every_x: int) -> tuple[Real, Index]:
+    """weight (group, c_out, c_in, ky, kx) as stored, and where each [c_in, phase y, phase x] of it begins."""
+    groups, _, per_group = weight.shape[:3]
     chunks: list[Real] = []
-    start = np.zeros((c_in, stride[0], stride[1]), np.int64)
+    start = np.zeros((groups * per_group, every_y, every_x), np.int64)
     used = 0
-    for channel in range(c_in):
-        for py in range(stride[0]):
-            for px in range(stride[1]):
-                taps = full[channel, py :: stride[0], px :: stride[1]][::-1, ::-1]
+    for channel in range(groups * per_group):
+        own = weight[channel // per_group, :, channel % per_group].transpose(1, 2, 0)
+        for py in range(every_y):
+            for px in range(every_x):
+                taps = own[py::every_y, px::every_x][::-1, ::-1]
                 start[channel, py, px] = used
                 chunks.append(taps.ravel())
                 used += taps.size
-    phase_y, first_y, skip_y, count_y = _axis(height, ky, stride[0], around[0], out_height)
-    phase_x, first_x, skip_x, count_x = _axis(width, kx, stride[1], around[2], out_width)
-    c, y, x = (a.ravel() for a in np.meshgrid(np.arange(c_in), np.arange(height), np.arange(width), indexing="ij"))
-    taps_x = (kx - phase_x + stride[1] - 1) // stride[1]
-    row = taps_x[x] * c_out
-    hit = (count_y[y] > 0) & (count_x[x] > 0)
-    stamps = Stamps(
-        source=np.arange(len(c)),
-        weight=start[c, phase_y[y], phase_x[x]] + skip_y[y] * row + skip_x[x] * c_out,
-        first=(first_y[y] * out_width + first_x[x]) * c_out,
-        rows=count_y[y],
-        run=count_x[x] * c_out,
-        weight_stride=row,
-        gain=np.ones(len(c)),
-        neuron_stride=out_width * c_out,
-        weights=np.concatenate(chunks),
-    )
-    return _select(stamps, np.flatnonzero(hit))
+    return np.concatenate(chunks), start
+
+
+def _numbered(count: Index) -> tuple[Index, Index]:
+    """For 2, 3: the owners 0 0 1 1 1 and the numbers 0 1 0 1 2."""
+    owner = np.repeat(np.arange(len(count)), count)
+    return owner, np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
 
 
 def _select(stamps: Stamps, rows: Index) -> Stamps:
@@ -229,7 +287,6 @@ def _join(source: Index, index: Index, gain: Real, stamps: Stamps) -> Stamps:
     sorted_source = stamps.source[order]
     low = np.searchsorted(sorted_source, index, "left")
     count = np.searchsorted(sorted_source, index, "right") - low
-    which = np.repeat(np.arange(len(index)), count)
-    offset = np.arange(len(which)) - np.repeat(np.cumsum(count) - count, count)
+    which, offset = _numbered(count)
     found = _select(stamps, order[low[which] + offset])
     return replace(found, source=source[which], gain=found.gain * gain[which])

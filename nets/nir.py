@@ -28,12 +28,12 @@ from nets import nodes as n
 from nets.errors import GraphError, NirError
 from nets.graph import Edge, Graph
 from nets.shapes import neuron_shape, output_shape
+from nets.stored import value
 
 VERSION = "1.0.8"
 """The revision of the NIR layout that `write` follows."""
 MAX_NODES = 100_000
-MAX_BYTES = 1 << 32
-"""More than this in one parameter is a damaged file: reading it would take the machine down."""
+"""Nested graphs count too."""
 
 
 def read(path: Path | str) -> Graph:
@@ -117,6 +117,7 @@ class _Reader:
         self.notes: list[str] = []
         self.relays: set[str] = set()
         """Inputs and Outputs of nested graphs."""
+        self.graphs = 0
         self.entries: dict[str, list[str]] = {}
         self.exits: dict[str, list[str]] = {}
 
@@ -124,7 +125,7 @@ class _Reader:
         if not isinstance(file.get("node"), h5py.Group):
             raise NirError(self.path, "an HDF5 file without the group /node: not a NIR file")
         top = file["node"]
-        kind = _text(top.get("type"))
+        kind = self.text(top.get("type"), "/node.type")
         if kind != "NIRGraph":
             raise NirError(self.path, f"/node is of type {kind!r}, expected 'NIRGraph'")
         edges = self.without_relays(self.nested(top, ""))
@@ -150,6 +151,9 @@ class _Reader:
         where = prefix or "/node"
         if not isinstance(group.get("nodes"), h5py.Group) or not isinstance(group.get("edges"), h5py.Dataset):
             raise NirError(self.path, f"{where}: a graph needs the group 'nodes' and the list 'edges'")
+        self.graphs += 1
+        if self.graphs > MAX_NODES:
+            raise NirError(self.path, f"more than {MAX_NODES} nested graphs")
         inner: list[Edge] = []
         names = list(group["nodes"])
         for name in names:
@@ -157,7 +161,8 @@ class _Reader:
             if not isinstance(item, h5py.Group) or "type" not in item:
                 raise NirError(self.path, f"{where}: node {name!r} has no type")
             full = prefix + name
-            if _text(item["type"]) == "NIRGraph":
+            label = self.text(item["type"], f"{full}.type")
+            if label == "NIRGraph":
                 before = set(self.nodes)
                 inner += self.nested(item, full + ".")
                 own = [k for k in self.nodes if k not in before and k not in self.relays]
@@ -167,7 +172,7 @@ class _Reader:
             elif full in self.nodes:
                 raise NirError(self.path, f"two nodes are called {full!r}")
             else:
-                self.nodes[full] = self.node(item, full)
+                self.nodes[full] = self.node(item, full, label)
                 if len(self.nodes) > MAX_NODES:
                     raise NirError(self.path, f"more than {MAX_NODES} nodes")
         edges = self.edges(group["edges"], where, names, prefix)
@@ -203,14 +208,12 @@ class _Reader:
         return edges
 
     def edges(self, dataset: Any, where: str, names: list[str], prefix: str) -> list[Edge]:
-        if dataset.size is not None and dataset.size > MAX_BYTES >> 6:
-            raise NirError(self.path, f"{where}: {dataset.size} ends of edges, expected at most {MAX_BYTES >> 6}")
-        rows = dataset[()]
+        rows = np.asarray(value(dataset, self.path, f"{where}: the list of edges"))
         if rows.size == 0:
             return []
         if rows.ndim != 2 or rows.shape[1] != 2:
             raise NirError(self.path, f"{where}: edges have shape {rows.shape}, expected (n, 2)")
-        edges = [(_text(a), _text(b)) for a, b in rows.tolist()]
+        edges = [(_plain(a), _plain(b)) for a, b in rows.tolist()]
         if len(set(edges)) != len(edges):
             self.notes.append(f"{where}: edges stated twice are counted once")
             edges = list(dict.fromkeys(edges))
@@ -225,15 +228,14 @@ class _Reader:
             )
         return edges
 
-    def node(self, group: Any, name: str) -> n.Node:
-        label = _text(group["type"])
+    def node(self, group: Any, name: str, label: str) -> n.Node:
         kind = n.NODES.get(label)
         if kind is None:
             raise NirError(self.path, f"{name}: node type {label!r} is not one of {sorted(n.NODES)}")
         given: dict[str, Any] = {}
         for parameter in n.parameter_names(kind):
             if parameter in group:
-                given[parameter] = self.value(group[parameter], f"{name}.{parameter}")
+                given[parameter] = value(group[parameter], self.path, f"{name}.{parameter}")
             elif parameter == "input_shape":
                 given[parameter] = None
             elif parameter not in kind.OPTIONAL:
@@ -246,13 +248,8 @@ class _Reader:
             neuron_shape(node)
         return node
 
-    def value(self, dataset: Any, where: str) -> Any:
-        if not isinstance(dataset, h5py.Dataset):
-            raise NirError(self.path, f"{where} is a group, expected a dataset")
-        if dataset.size is not None and dataset.size * dataset.dtype.itemsize > MAX_BYTES:
-            raise NirError(self.path, f"{where} claims {dataset.size} numbers, expected at most {MAX_BYTES} bytes")
-        value = dataset[()]
-        return value.decode("utf8", "replace") if isinstance(value, bytes) else value
+    def text(self, dataset: Any, where: str) -> str:
+        return _plain(value(dataset, self.path, where))
 
     def metadata(self, group: Any, where: str) -> dict[str, Any]:
         folder = group.get("metadata")
@@ -261,15 +258,15 @@ class _Reader:
         found = {}
         for key, item in folder.items():
             if isinstance(item, h5py.Dataset):
-                value = self.value(item, f"{where}.metadata.{key}")
-                if isinstance(value, np.generic):
-                    value = value.item()
+                stated = value(item, self.path, f"{where}.metadata.{key}")
+                if isinstance(stated, np.generic):
+                    stated = stated.item()
                 if key == "tectum":
                     try:
-                        value = json.loads(value)
+                        stated = json.loads(stated)
                     except (ValueError, TypeError) as error:
                         raise NirError(self.path, f"{where}: metadata 'tectum' is not JSON: {error}") from None
-                found[key] = value
+                found[key] = stated
         return found
 
 
@@ -282,7 +279,5 @@ def _accepted(readers: list[tuple[str, n.Node]], shape: tuple[int, ...]) -> bool
     return True
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, h5py.Dataset):
-        value = value[()]
+def _plain(value: Any) -> str:
     return value.decode("utf8", "replace") if isinstance(value, bytes) else str(value)

@@ -181,6 +181,7 @@ def test_flipped_bytes_are_one_error(places: list[tuple[int, int]]) -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1800)
 @long
 @given(damages())
 def test_damaged_structure_thousands_of_times(edits: list[tuple[str, Any, Any]]) -> None:
@@ -188,6 +189,7 @@ def test_damaged_structure_thousands_of_times(edits: list[tuple[str, Any, Any]])
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1800)
 @long
 @given(FLIPS)
 def test_flipped_bytes_thousands_of_times(places: list[tuple[int, int]]) -> None:

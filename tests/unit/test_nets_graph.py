@@ -48,11 +48,19 @@ def test_parameters_are_finite(bad: float) -> None:
             "cycle without a spiking node passes through u, w",
         ),
         ({"l": n.LI(tau=-1.0, r=1.0, v_leak=0.0)}, [("in", "l"), ("l", "out")], "l: LI.tau is -1.0"),
+        ({"d": n.Delay(-1.0)}, [("in", "d"), ("d", "out")], "d: Delay.delay is -1.0"),
     ],
 )
 def test_impossible_graphs_are_refused(middle: dict[str, n.Node], edges: Any, message: str) -> None:
     with pytest.raises(GraphError, match=message):
         graph(middle, edges)
+
+
+@pytest.mark.parametrize("side", [1 << 12, 1 << 20, 1 << 40])
+def test_a_graph_that_no_machine_holds_is_refused_before_it_is_laid_out(side: int) -> None:
+    nodes: dict[str, n.Node] = {"in": n.Input((2, side, side)), "s": n.Scale(2.0), "out": n.Output((2, side, side))}
+    with pytest.raises(GraphError, match=rf"in: \(2, {side}, {side}\) values make a graph of more than 16777216"):
+        Graph(nodes, [("in", "s"), ("s", "out")])
 
 
 def test_a_cycle_through_a_spiking_node_is_recurrence() -> None:
