@@ -20,6 +20,7 @@ COMMANDS = {
     "check": "print the wiring of a robot file and its stop times; opens no device",
     "replay": "play a recording through the network again; --verify says whether it is the same run",
     "record": "start, stop or list recordings of the robot that runs",
+    "convert": "turn a trained ReLU network (ONNX) into a sigma-delta or rate-coded one, with its error and its cost",
     "info": "describe a recording, an event file, a folder of images or a .nir network",
     "top": "watch the robot that runs, in the terminal",
     "estop": "stop the robot that runs, latched, and say whether read-back confirms it",
