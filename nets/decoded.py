@@ -59,14 +59,15 @@ class Grid:
     def start(self, t0: int) -> None:
         self._count, self._until, self.next = 0, t0, t0 + self._step
 
-    def check(self, t: NDArray[np.int64], until: int) -> None:
-        """Refuse calls that would break the order of time."""
+    def check(self, t: NDArray[np.int64], until: int, again: bool = False) -> None:
+        """Refuse calls that would break the order of time; `again`: a moment may be told of more than once."""
         if self._count < 0:
             raise ValueError("decoder is not started, expected start(t0) before advance")
         if until < self._until:
             raise ValueError(f"decoder time runs backwards: until={until}, was at {self._until}")
-        if len(t) and (t[0] <= self._until or t[-1] > until):
-            raise ValueError(f"output events from {t[0]} to {t[-1]}, expected after {self._until}, up to {until}")
+        if len(t) and (t[0] < self._until + (not again) or t[-1] > until):
+            since = "from" if again else "after"
+            raise ValueError(f"output events from {t[0]} to {t[-1]}, expected {since} {self._until}, up to {until}")
         if until - self.next > MOST_DECISIONS * self._step:
             raise ValueError(f"until={until} lies over {MOST_DECISIONS} steps of {self._step} ns ahead of {self.next}")
         self._until = until

@@ -23,6 +23,8 @@ COMMANDS = {
     "convert": "turn a trained ReLU network (ONNX) into a sigma-delta or rate-coded one, with its error and its cost",
     "info": "describe a recording, an event file, a folder of images or a .nir network",
     "top": "watch the robot that runs, in the terminal",
+    "cut": "close a sensor of the robot that runs, to see what it does without",
+    "restore": "open a sensor that was cut",
     "estop": "stop the robot that runs, latched, and say whether read-back confirms it",
     "release": "release a latched e-stop",
     "health": "ask a running robot whether it is well (for container health checks)",

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from runtime.core.errors import DeviceError
 from runtime.links.local import Refusal
 from runtime.recorder import SLUG
 from runtime.service import Service
@@ -31,6 +32,8 @@ class ControlApi:
             "recordings.stop": self._recording_stop,
             "recordings.list": self._recordings,
             "sensors.restart": self._sensor_restart,
+            "sensors.cut": self._sensor_cut,
+            "sensors.restore": self._sensor_restore,
             "stop": self._stop,
             "ping": self._ping,
             "latency.take": self._latency_take,
@@ -111,7 +114,18 @@ class ControlApi:
         return self._service.recorder.listing()
 
     async def _sensor_restart(self, params: dict[str, Any]) -> Any:
-        self._service.restart_sensor(str(params["name"]))
+        try:
+            self._service.restart_sensor(str(params["name"]))
+        except DeviceError as error:
+            raise Refusal(409, "Sensor is cut", str(error)) from None
+        return {}
+
+    async def _sensor_cut(self, params: dict[str, Any]) -> Any:
+        self._service.cut_sensor(str(params["name"]))
+        return {}
+
+    async def _sensor_restore(self, params: dict[str, Any]) -> Any:
+        self._service.restore_sensor(str(params["name"]))
         return {}
 
     async def _stop(self, params: dict[str, Any]) -> Any:

@@ -6,6 +6,7 @@ Rows are short MessagePack lists on the channel `tectum/journal`:
     ["s", topic | None, seq, n, until | None, late]                       the network took events and moved its time
     ["r", t]                                                              the network was reset by hand
     ["R", snapshot]                                                       a snapshot was restored
+    ["c", t, sensor, "cut" | "restored"]                                  a sensor was cut or restored by hand
     ["a", actuator, now, call, value, ttl_s, text, applied | None]        a limiter was called, and what it gave
     ["w", index, end, inputs, state, outputs, actuation]                  a window closed with these digests
 """

@@ -1,9 +1,9 @@
 """Reduces what passes through the control process to what a page can show, and only while somebody watches.
 
 Events are kept as the time of each pixel's newest event, one plane a polarity; a picture shows `exp(-age / TAU)`.
-Rasters, traces and angles carry the last `OVERLAP` of their past in every frame, on absolute bins and times, so that
-a frame lost on the way to a slow page leaves no hole. The rate falls below `MAX_HZ` where frames are so large that
-they would exceed `MAX_BYTES_S`.
+Rasters, activity, traces and angles carry the last `OVERLAP` of their past in every frame, on absolute bins and times,
+so that a frame lost on the way to a slow page leaves no hole. The rate falls below `MAX_HZ` where frames are so large
+that they would exceed `MAX_BYTES_S`.
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ ROWS = 64
 EVENT_SIZE = (260, 346)
 FRAME_BYTES = 60_000
 TAU = 50_000_000
-STREAMS = frozenset({"images", "rasters", "traces", "segments", "decisions", "actuators"})
+TRUTH_WIDTH = 6
+STREAMS = frozenset({"images", "rasters", "traces", "segments", "decisions", "actuators", "activity", "truth"})
 
+_SHOWN = frozenset({"images", "traces", "segments", "truth"})
 _SECOND = 1_000_000_000
 _BINS = OVERLAP // BIN
 _TRACE_STEP = 5_000_000
@@ -77,11 +79,17 @@ class Live:
         streams = self._streams
         if streams is None or not len(packet.t):
             return
-        show = self._shows.get(packet.topic.name)
+        name = packet.topic.name
+        show = self._shows.get(name)
         if show is None:
-            show = self._shows[packet.topic.name] = _show(packet.topic)
+            show = self._shows[name] = _show(packet.topic)
         if show.stream in streams:
             show.take(packet)
+        if "activity" in streams:
+            activity = self._activities.get(name)
+            if activity is None:
+                activity = self._activities[name] = _Activity()
+            activity.take(packet.t)
 
     def on_spikes(
         self,
@@ -121,10 +129,12 @@ class Live:
         if streams is None or now < self._next:
             return None
         body: dict[str, Any] = {"t": now / _SECOND, "n": self._number}
-        if "images" in streams or "traces" in streams or "segments" in streams:
+        if streams & _SHOWN:
             for name, show in self._shows.items():
                 if show.stream in streams and (shown := show.reduce(now)) is not None:
                     body.setdefault(show.stream, {})[name] = shown
+        if self._activities and "activity" in streams:
+            body["activity"] = {name: activity.reduce(now) for name, activity in self._activities.items()}
         if self._rasters and "rasters" in streams:
             body["rasters"] = {name: raster.reduce(now) for name, raster in self._rasters.items()}
         if self._decisions and "decisions" in streams:
@@ -137,7 +147,8 @@ class Live:
         return payload
 
     def _clear(self) -> None:
-        self._shows: dict[str, _Events | _Image | _Trace | _Segment | _Nothing] = {}
+        self._shows: dict[str, _Show] = {}
+        self._activities: dict[str, _Activity] = {}
         self._rasters: dict[str, _Raster] = {}
         self._decisions: dict[str, tuple[int, Iterable[float], float | None]] = {}
         self._angles: dict[str, _Points] = {}
@@ -279,6 +290,27 @@ class _Segment:
         return {"index": int(self._newest["index"]), "label": int(self._newest["label"]), "name": name}
 
 
+class _Truth:
+    """What a simulated world says of its target, in pixels: its error (2), and where the retina sees it (2).
+
+    How its base turns, in rad/s (2), follows; NaN where it does not say.
+    """
+
+    stream = "truth"
+
+    def __init__(self, topic: Topic) -> None:
+        self._base = "base_rad_s" in (topic.dtype.names or ())
+        self._points = _Points()
+
+    def take(self, packet: Packet) -> None:
+        for t, row in zip(packet.t[-_TRACE_POINTS:].tolist(), packet.data[-_TRACE_POINTS:], strict=True):
+            base = row["base_rad_s"].tolist() if self._base else [math.nan, math.nan]
+            self._points.add(t, [*row["error_px"].tolist(), *row["target_px"].tolist(), *base])
+
+    def reduce(self, now: int) -> dict[str, Any] | None:
+        return {"width": TRUTH_WIDTH, **self._points.reduce()}
+
+
 class _Nothing:
     """A topic that has no picture."""
 
@@ -289,6 +321,38 @@ class _Nothing:
 
     def reduce(self, now: int) -> dict[str, Any] | None:
         return None
+
+
+class _Activity:
+    """How many events of a topic bear a stamp within each bin."""
+
+    def __init__(self) -> None:
+        self._counts = np.zeros(_BINS, np.int64)
+        self._last = -1
+
+    def take(self, t: NDArray[np.int64]) -> None:
+        bins = t // BIN
+        self._reach(int(bins[-1]))
+        if len(t) == 1:  # most packets of a gyro hold one sample: no arrays for those
+            if bins[0] > self._last - _BINS:
+                self._counts[bins[0] % _BINS] += 1
+            return
+        np.add.at(self._counts, bins[bins > self._last - _BINS] % _BINS, 1)
+
+    def reduce(self, now: int) -> dict[str, Any]:
+        self._reach(now // BIN)
+        first = self._last - _BINS + 1
+        data = np.minimum(np.roll(self._counts, -(first % _BINS)), 65535).astype("<u2").tobytes()
+        return {"bin_s": BIN / _SECOND, "first": first, "bins": _BINS, "data": data}
+
+    def _reach(self, last: int) -> None:
+        """Make `last` the newest bin, emptying those between."""
+        for at in range(max(self._last + 1, last - _BINS + 1), last + 1):
+            self._counts[at % _BINS] = 0
+        self._last = max(self._last, last)
+
+
+_Show = _Events | _Image | _Trace | _Truth | _Segment | _Nothing
 
 
 class _Raster:
@@ -370,17 +434,26 @@ class _Points:
         return {"t": t.tobytes(), "v": v.tobytes()}
 
 
-def _show(topic: Topic) -> _Events | _Image | _Trace | _Segment | _Nothing:
+def _show(topic: Topic) -> _Show:
     names = topic.dtype.base.names
     if names is not None:
         if {"x", "y", "on"} <= set(names):
             return _Events(topic)
+        if _is_truth(topic.dtype.base):
+            return _Truth(topic)
         return _Segment(topic) if topic.dtype == SEGMENT else _Nothing()
     if topic.element.kind not in "biuf":
         return _Nothing()
     if len(topic.shape) in (2, 3) and topic.extent is not None:
         return _Image(topic)
     return _Trace(topic) if math.prod(topic.shape) <= _MAX_TRACES else _Nothing()
+
+
+def _is_truth(dtype: np.dtype[Any]) -> bool:
+    """Whether it has pairs of floats by the names that the page knows."""
+    fields = dict(dtype.fields or {})
+    known = [fields[name][0] for name in ("error_px", "target_px", "base_rad_s") if name in fields]
+    return {"error_px", "target_px"} <= set(fields) and all(f.base.kind == "f" and f.shape == (2,) for f in known)
 
 
 def _grey(image: NDArray[Any]) -> NDArray[np.uint8]:

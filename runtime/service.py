@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -22,7 +23,7 @@ from runtime.actuation import NETWORK, Actuation
 from runtime.bus import Bus
 from runtime.config import Robot
 from runtime.core.clock import SECOND, Clock
-from runtime.core.errors import PacketError, RecordingError, StoppedError
+from runtime.core.errors import DeviceError, PacketError, RecordingError, StoppedError
 from runtime.core.packet import Packet
 from runtime.core.roles import Sensor
 from runtime.health import TopicHealth
@@ -34,6 +35,7 @@ from runtime.provenance import attachments, header
 from runtime.recorder import Recorder
 from runtime.stage import Stage
 from runtime.supervisor import Supervised, supervise
+from runtime.switch import Switch, switched
 
 log = logging.getLogger("tectum")
 
@@ -121,6 +123,7 @@ class Service:
         self.ended = asyncio.Event()
         """Set when every sensor has ended or failed."""
         self.sensors: dict[str, tuple[Sensor, Supervised]] = {}
+        self._switches = {name: Switch() for name in robot.sensors}
         self.health: dict[str, TopicHealth] = {}
         self._beat = beat
         self.failure = ""
@@ -180,7 +183,8 @@ class Service:
                 self._spawn("network", self.stage.run())
             await asyncio.sleep(0)  # actuators take their devices before the first command can come
             for name, (sensor, status) in self.sensors.items():
-                self._spawn(f"sensor {name}", self._sense(sensor, status))
+                work = functools.partial(self._sense, sensor, status)
+                self._spawn(f"sensor {name}", switched(status, self._switches[name], work, self.changed))
             ready()
             await self._stop.wait()
 
@@ -254,19 +258,34 @@ class Service:
             self.ended.set()
 
     def restart_sensor(self, name: str) -> None:
-        """Close a sensor and open it again, whatever state it is in. Raises LookupError."""
-        if name not in self.sensors:
-            raise LookupError(f"there is no sensor {name!r} (there are {', '.join(self.sensors) or 'none'})")
-        sensor, status = self.sensors[name]
-        old = self._tasks[f"sensor {name}"]
+        """Close a sensor and open it again, whatever state it is in but cut. Raises LookupError, DeviceError."""
+        switch = self._switch(name)
+        if not switch.on:
+            raise DeviceError(f"sensor {name} is cut: restore it")
+        self.sensors[name][1].restarts += 1
+        switch.restore()
 
-        async def again() -> None:
-            old.cancel()
-            await asyncio.wait((old,))
-            status.restarts += 1
-            await self._sense(sensor, status)
+    def cut_sensor(self, name: str) -> None:
+        """Close a sensor until it is restored: for the rest of the robot it falls silent. Raises LookupError.
 
-        self._spawn(f"sensor {name}", again())
+        Does nothing where it is cut. Journalled for whoever reads the recording: what follows from it is there anyway.
+        """
+        switch = self._switch(name)
+        if switch.on:
+            self.journal.write([["c", self.clock.now(), name, "cut"]])
+            switch.cut()
+
+    def restore_sensor(self, name: str) -> None:
+        """Open a sensor that was cut; does nothing where it was not. Raises LookupError."""
+        switch = self._switch(name)
+        if not switch.on:
+            self.journal.write([["c", self.clock.now(), name, "restored"]])
+            switch.restore()
+
+    def _switch(self, name: str) -> Switch:
+        if name not in self._switches:
+            raise LookupError(f"there is no sensor {name!r} (there are {', '.join(self._switches) or 'none'})")
+        return self._switches[name]
 
     def _tapped(self, arrived: int, packet: Packet) -> None:
         health = self.health.get(packet.topic.name)

@@ -136,6 +136,8 @@ class StatusReport:
             "events_risky": int(counters.events_risky),
             "synops": int(counters.synops),
             "dense_synops": int(counters.synops_dense),
+            "synops_adds": getattr(counters, "synops_adds", None),
+            "unit_touches": int(counters.unit_touches),
             "energy_j_estimate": float(counters.energy_j_estimate),
             "ticks": int(counters.ticks),
             "silent_ticks": int(counters.ticks_silent),
@@ -225,7 +227,9 @@ class StatusReport:
         if service.estop.latched:
             found.append(f"e-stop is latched: {service.estop.reason}")
         for name, (_, status) in service.sensors.items():
-            if status.state in ("failed", "restarting"):
+            if status.state == "cut":
+                found.append(f"sensor {name} is cut")
+            elif status.state in ("failed", "restarting"):
                 found.append(f"sensor {name} is {status.state}: {status.error}")
         found += [f"{o.stale} is silent: {o.to} is in its safe state" for o in service.outputs if o.stale]
         found += [f"actuator {name}: {a.fault}" for name, a in service.actuations.items() if a.fault]

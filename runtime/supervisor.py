@@ -13,7 +13,8 @@ from typing import Literal
 
 from runtime.core.clock import SECOND, Clock
 
-State = Literal["starting", "running", "restarting", "ended", "failed"]
+State = Literal["starting", "running", "restarting", "ended", "failed", "cut"]
+"""`cut`: closed by hand, until it is restored by hand."""
 
 
 @dataclass(slots=True)

@@ -168,6 +168,8 @@ class Verifier:
                 self._run(self._the_pipeline().reset(int(fields[0])))
             case "R":
                 self._the_pipeline().engine.restore(fields[0])
+            case "c":
+                self._hand(*fields)
             case "a":
                 self._call(Call(*fields[:6]), fields[6])
             case "w":
@@ -213,6 +215,10 @@ class Verifier:
         self._pending.extend(row for row in outcome.rows if isinstance(row, WindowRow))
         self.verdict.commands += len(outcome.decided)
         self.outcomes(outcome)
+
+    def _hand(self, t: int, sensor: str, what: str) -> None:
+        """What follows from it, that packets are missing, is in the recording: nothing to repeat."""
+        self.verdict.notes.append(f"sensor {sensor} was {what} by hand {(t - self._t0) / 1e9:.3f} s after the start")
 
     def _call(self, call: Call, applied: float | None) -> None:
         limiter = self._limiters[call.actuator]

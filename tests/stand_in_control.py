@@ -98,7 +98,10 @@ class StandIn:
                 result = [{"name": "run-0", "bytes": 123}]
             case "sensors.restart", {"name": "eye"}:
                 result = None
-            case "sensors.restart", {"name": name}:
+            case "sensors.cut" | "sensors.restore", {"name": "eye"}:
+                self.sensor_state = "cut" if method == "sensors.cut" else "running"
+                result = None
+            case "sensors.restart" | "sensors.cut" | "sensors.restore", {"name": name}:
                 raise KeyError(f"no sensor {name!r}, there are: eye, imu")
             case _:
                 raise RuntimeError(f"no method {method!r}")
@@ -162,6 +165,8 @@ class StandIn:
                 "events_risky": 1,
                 "synops": 48_000 * n,
                 "dense_synops": 2_100_000 * n,
+                "synops_adds": None,
+                "unit_touches": 9_000 * n,
                 "energy_j_estimate": 1.1e-6 * n,
                 "ticks": 33 * n,
                 "silent_ticks": 4 * n,

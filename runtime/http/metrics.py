@@ -36,6 +36,7 @@ _NETWORK = (
     ("events_risky", CounterMetricFamily, "tectum_network_events_risky", "Late events that may have changed a spike"),
     ("synops", CounterMetricFamily, "tectum_synops", "Synaptic operations done"),
     ("dense_synops", CounterMetricFamily, "tectum_dense_synops", "Operations a dense pass would have done"),
+    ("unit_touches", CounterMetricFamily, "tectum_unit_touches", "Neurons updated"),
     ("energy_j_estimate", CounterMetricFamily, "tectum_network_energy_joules", "Estimated energy"),
     ("ticks", CounterMetricFamily, "tectum_ticks", "Ticks closed"),
     ("silent_ticks", CounterMetricFamily, "tectum_silent_ticks", "Ticks without work"),

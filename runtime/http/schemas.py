@@ -62,7 +62,8 @@ class LiveRequest(_Asked):
 
     max_hz: Annotated[float, Field(ge=0.1, le=30)] = 30.0
     streams: Annotated[
-        list[Literal["images", "rasters", "traces", "segments", "decisions", "actuators"]], Field(max_length=16)
+        list[Literal["images", "rasters", "traces", "segments", "decisions", "actuators", "activity", "truth"]],
+        Field(max_length=16),
     ] = []
 
 
@@ -117,7 +118,7 @@ class SubscriptionState(_Said):
 class SensorState(_Said):
     name: str
     kind: str
-    state: Literal["running", "restarting", "ended", "failed"]
+    state: Literal["running", "restarting", "ended", "failed", "cut"]
     restarts: int
     error: str | None
     topics: list[str]
@@ -152,6 +153,9 @@ class NetworkState(_Said):
     """Late ones that may have changed a spike."""
     synops: int
     dense_synops: int
+    synops_adds: int | None
+    """A sigma-delta network's, as additions alone: a change of m quanta counts m."""
+    unit_touches: int
     energy_j_estimate: float | None
     ticks: int
     silent_ticks: int

@@ -93,8 +93,11 @@ def test_it_shows_live_rates_spikes_pictures_and_angles(width: int, height: int)
             await browsing_.until_text("#robot", "gaze")
             await browsing_.until_text("#topics", "imu/gyro")
             await browsing_.until_text("#network", "dense equivalent /s")
-            await page.wait_for_function("document.querySelectorAll('#rasters canvas, #images canvas').length === 4")
-            await page.wait_for_function("document.querySelectorAll('#angles canvas, #traces canvas').length === 3")
+            for canvases, count in (("#rasters canvas, #images canvas", 4), ("#angles canvas, #sensors canvas", 5)):
+                await page.wait_for_function(
+                    "([selector, count]) => document.querySelectorAll(selector).length === count",
+                    arg=[canvases, count],
+                )
             row = await browsing_.text("#topics tbody tr:nth-child(2)")
             assert row.split() == ["imu/gyro", "998", "1000", "998", "0", "0", "4", "ms", "good"]
             assert "slow" in await browsing_.text("#topics tbody tr:nth-child(3)")
@@ -107,7 +110,7 @@ def test_it_shows_live_rates_spikes_pictures_and_angles(width: int, height: int)
             before = await page.evaluate(RASTER)
             await page.wait_for_function(f"before => {RASTER} !== before", arg=before)
             assert browsing_.errors == [], "before this test reads pixels, of which Chromium warns"
-            for selector in ("#images canvas", "#rasters canvas", "#angles canvas", "#traces canvas"):
+            for selector in ("#images canvas", "#rasters canvas", "#angles canvas", "#sensors canvas"):
                 assert all(count > 50 for count in await browsing_.drawn(selector)), selector
             n = browsing_.control.n
             await page.wait_for_function(
@@ -130,6 +133,10 @@ def test_its_buttons_stop_release_reset_and_record() -> None:
             await page.goto(browsing_.url)
             await browsing_.until_text("#link", "live")
             await page.click("#reset")
+            await page.click(".sensor[data-name=eye] button")
+            await browsing_.until_text(".sensor[data-name=eye] .pill", "cut")
+            await page.click(".sensor[data-name=eye] button")
+            await browsing_.until_text(".sensor[data-name=eye] .pill", "live")
             await page.click("#record")
             await browsing_.until_text("#record", "Stop recording")
             await browsing_.until_text("#recording", "rec run-1")
@@ -144,6 +151,8 @@ def test_its_buttons_stop_release_reset_and_record() -> None:
             await browsing_.until_text("#stop", "E-STOP")
             assert [method for method, _ in control.requests] == [
                 "network.reset",
+                "sensors.cut",
+                "sensors.restore",
                 "recordings.start",
                 "recordings.stop",
                 "estop",

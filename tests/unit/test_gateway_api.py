@@ -215,6 +215,20 @@ def test_without_control_everything_but_the_probe_is_503_and_it_comes_back_by_it
     asyncio.run(main())
 
 
+def test_a_sensor_is_cut_and_restored(path: Path) -> None:
+    async def main() -> None:
+        async with stand_in(path) as control, gateway(path) as client:
+            assert (await client.post("/v1/sensors/eye/cut")).json() == {"ok": True}
+            assert control.requests == [("sensors.cut", {"name": "eye"})]
+            said = await until_answer(client, "/v1/sensors/eye", lambda got: got.json()["state"] != "running")
+            assert said.json()["state"] == "cut"
+            problem(await client.post("/v1/sensors/none/cut"), 404)
+            assert (await client.post("/v1/sensors/eye/restore")).json() == {"ok": True}
+            await until_answer(client, "/v1/sensors/eye", lambda got: got.json()["state"] == "running")
+
+    asyncio.run(main())
+
+
 def test_readiness_says_what_is_wrong(path: Path) -> None:
     async def main() -> None:
         async with stand_in(path) as control, gateway(path) as client:

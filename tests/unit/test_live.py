@@ -178,6 +178,48 @@ def test_a_camera_frame_is_shown_as_bytes(dtype: str, bright: Any) -> None:
     assert "images" not in shown(reductions, T0 + 40 * MS)
 
 
+def test_events_of_every_topic_are_counted_by_their_stamp() -> None:
+    gyro = Topic("imu/gyro", VECTOR3, "rad/s", rate_hz=1000)
+    camera = Topic("eye/frames", np.dtype(("u1", (4, 4))), extent=(4, 4), rate_hz=30)
+    reductions = live.Live()
+    reductions.start()
+    for ms in range(400):
+        reductions.on_packet(one_event(gyro, T0 + ms * MS, (0, 0, 0)))
+    for ms in (340, 373):
+        reductions.on_packet(one_event(camera, T0 + ms * MS, np.zeros((4, 4))))
+    times = T0 + np.array([100, 390, 391, 399]) * MS
+    reductions.on_packet(events(eye(), times, [1] * 4, [1] * 4, [1] * 4))
+    body = shown(reductions, T0 + 399 * MS)["activity"]
+    counts = {name: np.frombuffer(activity["data"], "<u2") for name, activity in body.items()}
+    assert counts["imu/gyro"].tolist() == [10] * 32
+    assert np.flatnonzero(counts["eye/frames"]).tolist() == [26, 29]
+    assert np.flatnonzero(counts["eye/events"]).tolist() == [2, 31]
+    assert counts["eye/events"][31] == 3
+    assert body["imu/gyro"]["first"] == (T0 + 80 * MS) // live.BIN
+    later = shown(reductions, T0 + 2000 * MS)["activity"]["imu/gyro"]
+    assert not any(later["data"])
+
+
+def test_the_truth_of_a_simulated_world_is_shown_by_the_names_of_its_fields() -> None:
+    pair = ("<f4", (2,))
+    whole = np.dtype([("error_px", *pair), ("target_px", *pair), ("head_rad", *pair), ("base_rad_s", *pair)])
+    topics = {
+        "whole": Topic("gaze/truth", whole),
+        "brief": Topic("other/truth", np.dtype([("target_px", *pair), ("error_px", *pair)])),
+        "strange": Topic("odd/truth", np.dtype([("target_px", "<f4"), ("error_px", "<f4")])),
+    }
+    reductions = live.Live()
+    reductions.start()
+    reductions.on_packet(one_event(topics["whole"], T0, ((1, 2), (33, 34), (0, 0), (5, 6))))
+    reductions.on_packet(one_event(topics["brief"], T0, ((33, 34), (1, 2))))
+    reductions.on_packet(one_event(topics["strange"], T0, (33, 1)))
+    body = shown(reductions, T0)["truth"]
+    assert set(body) == {"gaze/truth", "other/truth"}
+    assert body["gaze/truth"]["width"] == 6
+    assert np.frombuffer(body["gaze/truth"]["v"], np.float32).tolist() == [1, 2, 33, 34, 5, 6]
+    assert np.frombuffer(body["other/truth"]["v"], np.float32)[:4].tolist() == [1, 2, 33, 34]
+
+
 def test_decisions_segments_and_angles_are_shown() -> None:
     reductions = live.Live()
     reductions.start()

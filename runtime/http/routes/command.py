@@ -115,6 +115,18 @@ async def restart_sensor(request: Request, name: Name, who: Controller) -> Done:
     return _done(await _ask(request, who, "sensors.restart", {"name": name}))
 
 
+@router.post("/sensors/{name}/cut")
+async def cut_sensor(request: Request, name: Name, who: Controller) -> Done:
+    """Close the sensor's device until it is restored; the robot goes on as if it had fallen silent."""
+    return _done(await _ask(request, who, "sensors.cut", {"name": name}))
+
+
+@router.post("/sensors/{name}/restore")
+async def restore_sensor(request: Request, name: Name, who: Controller) -> Done:
+    """Open the device of a sensor that was cut."""
+    return _done(await _ask(request, who, "sensors.restore", {"name": name}))
+
+
 @router.get("/recordings", tags=["recordings"])
 async def list_recordings(request: Request, who: Reader) -> list[dict[str, Any]]:
     """The recordings in the robot's directory."""

@@ -41,6 +41,44 @@ export function drawImage(canvas, image) {
   context.putImageData(pixels, 0, 0);
 }
 
+// A frame in grey, events of the same pixels over it, a cross on the target and a ring where the head looks; positions
+// are those of pixel centres.
+export function drawRetina(canvas, shown, frame, events, target, gaze) {
+  const [context, width, height] = fresh(canvas);
+  const scale = Math.min(width / shown.w, height / shown.h);
+  const left = (width - scale * shown.w) / 2, top = (height - scale * shown.h) / 2;
+  const sheet = canvas.sheet || (canvas.sheet = document.createElement("canvas"));
+  sheet.width = shown.w; sheet.height = shown.h;
+  const pixels = new ImageData(shown.w, shown.h), out = pixels.data;
+  for (let n = 0, at = 0; n < shown.w * shown.h; n++, at += 4) {
+    const grey = frame ? 0.62 * frame.data[n * frame.c] : 12;
+    const on = events ? BRIGHT[events.data[n] >> 4] / 15 : 0, off = events ? BRIGHT[events.data[n] & 15] / 15 : 0;
+    const keep = 1 - Math.max(on, off);
+    out[at] = grey * keep + 255 * on * 0.95 + 70 * off;
+    out[at + 1] = grey * keep + 170 * on * 0.95 + 150 * off;
+    out[at + 2] = grey * keep + 60 * on + 245 * off;
+    out[at + 3] = 255;
+  }
+  sheet.getContext("2d").putImageData(pixels, 0, 0);
+  context.imageSmoothingEnabled = false;
+  context.drawImage(sheet, left, top, scale * shown.w, scale * shown.h);
+  const place = (point) => [left + scale * (point.x + 0.5), top + scale * (point.y + 0.5)];
+  context.save();
+  context.beginPath(); context.rect(left, top, scale * shown.w, scale * shown.h); context.clip();
+  const strokes = (path) => { for (const [style, wide] of [["rgba(0, 0, 0, .75)", 5], [null, 2.2]]) { context.lineWidth = wide; path(style); context.stroke(); } };
+  if (gaze && target) {
+    const [gx, gy] = place(gaze), [tx, ty] = place(target);
+    context.lineCap = "round";
+    strokes((style) => { context.strokeStyle = style || "rgba(99, 240, 170, .6)"; context.beginPath(); context.moveTo(gx, gy); context.lineTo(tx, ty); });
+    strokes((style) => { context.strokeStyle = style || "#ffffff"; context.beginPath(); context.arc(gx, gy, 8, 0, 7); });
+    strokes((style) => {
+      context.strokeStyle = style || "#54f0a8";
+      context.beginPath(); context.moveTo(tx - 9, ty); context.lineTo(tx + 9, ty); context.moveTo(tx, ty - 9); context.lineTo(tx, ty + 9);
+    });
+  }
+  context.restore();
+}
+
 // Columns of a raster by absolute bin; frames overlap, so a lost one leaves no hole.
 export class Raster {
   constructor() { this.last = -1; this.rows = 0; }
@@ -104,8 +142,66 @@ export class Series {
   }
 }
 
-// lines: [{series, column, colour, dash, step}]
-export function drawLines(canvas, now, lines, low, high) {
+// Events of a topic by absolute bin of their stamp, added from overlapping pieces.
+export class Activity {
+  constructor() { this.last = -1; }
+
+  add(piece) {
+    const width = Math.round((SPAN_S + 1) / piece.bin_s), newest = piece.first + piece.bins - 1;
+    if (width !== this.width || newest < this.last) {
+      this.width = width; this.bin_s = piece.bin_s; this.last = newest - width;
+      this.counts = new Uint16Array(width);
+    }
+    const counts = new Uint16Array(piece.data.buffer);
+    for (let bin = Math.max(this.last + 1, newest - width + 1); bin < piece.first; bin++) this.counts[bin % width] = 0;
+    for (let n = 0; n < piece.bins; n++) this.counts[(piece.first + n) % width] = counts[n];
+    this.last = newest;
+  }
+
+  at(bin) { return bin > this.last || bin <= this.last - this.width ? 0 : this.counts[bin % this.width]; }
+}
+
+// kind: "ticks", one line an event, or "area", events a second over time.
+export function drawActivity(canvas, now, activity, kind) {
+  const [context, width, height] = fresh(canvas);
+  const left = 46, first = Math.ceil((now - SPAN_S) / activity.bin_s), last = Math.floor(now / activity.bin_s);
+  const x = (bin) => left + (width - left - 4) * (1 + (bin * activity.bin_s - now) / SPAN_S);
+  context.font = "11px system-ui, sans-serif";
+  context.textAlign = "right"; context.textBaseline = "middle";
+  context.strokeStyle = LINE; context.lineWidth = 1;
+  context.beginPath(); context.moveTo(left, height - 4.5); context.lineTo(width, height - 4.5); context.stroke();
+  if (kind === "ticks") {
+    context.strokeStyle = COLOURS[1]; context.lineWidth = width > 400 ? 1.6 : 0.8;
+    context.beginPath();
+    for (let bin = first; bin <= last; bin++) if (activity.at(bin)) { context.moveTo(x(bin + 0.5), height - 5); context.lineTo(x(bin + 0.5), 8); }
+    context.stroke();
+    return;
+  }
+  // Bins of 40 ms: what single bins hold of a sparse stream is a comb.
+  const wide = 4, sums = [];
+  let most = 1;
+  for (let bin = Math.floor(first / wide) * wide; bin <= last; bin += wide) {
+    let sum = 0;
+    for (let n = 0; n < wide; n++) sum += activity.at(bin + n);
+    sums.push([bin, sum]);
+    if (bin + wide <= last) most = Math.max(most, sum);
+  }
+  const y = (sum) => height - 5 - (height - 12) * Math.min(1, sum / most);
+  context.fillStyle = QUIET;
+  context.fillText(short(most / (wide * activity.bin_s)), left - 6, 8);
+  context.fillText("0", left - 6, height - 6);
+  context.save();
+  context.beginPath(); context.rect(left, 0, width - left, height); context.clip();
+  context.fillStyle = "rgba(240, 181, 99, .35)"; context.strokeStyle = COLOURS[0]; context.lineWidth = 1.4;
+  context.beginPath(); context.moveTo(x(sums[0][0]), height - 5);
+  for (const [bin, sum] of sums.slice(0, -1)) context.lineTo(x(bin + wide / 2), y(sum));
+  context.lineTo(x(sums.length > 1 ? sums[sums.length - 2][0] + wide / 2 : last), height - 5);
+  context.fill(); context.stroke();
+  context.restore();
+}
+
+// lines: [{series, column, colour, dash, step}]; marks: [{t, text}]
+export function drawLines(canvas, now, lines, low, high, marks = []) {
   const [context, width, height] = fresh(canvas);
   if (low === undefined) {
     low = Infinity; high = -Infinity;
@@ -139,7 +235,35 @@ export function drawLines(canvas, now, lines, low, high) {
     });
     context.stroke();
   }
+  context.setLineDash([3, 3]);
+  context.textBaseline = "top";
+  for (const mark of marks) {
+    if (mark.t < now - SPAN_S) continue;
+    const at = Math.round(x(mark.t)) + 0.5;
+    context.strokeStyle = COLOURS[0]; context.lineWidth = 1.2;
+    context.beginPath(); context.moveTo(at, 0); context.lineTo(at, height); context.stroke();
+    const before = at + 4 + context.measureText(mark.text).width > width;
+    context.textAlign = before ? "right" : "left";
+    context.fillStyle = COLOURS[0]; context.fillText(mark.text, before ? at - 4 : at + 4, 3);
+  }
   context.restore();
+}
+
+// One bar a value, newest on the right, `most` of them.
+export function drawBars(canvas, values, most, colours) {
+  const [context, width, height] = fresh(canvas);
+  const high = Math.max(1, ...values.map((parts) => parts.reduce((sum, v) => sum + v, 0))), wide = width / most;
+  values.forEach((parts, n) => {
+    let at = height;
+    parts.forEach((v, part) => {
+      const size = (height - 14) * v / high;
+      context.fillStyle = colours[part];
+      context.fillRect(width - (values.length - n) * wide, at - size, Math.max(1, wide - 1.5), size);
+      at -= size;
+    });
+  });
+  context.font = "11px system-ui, sans-serif"; context.textBaseline = "top"; context.fillStyle = QUIET;
+  context.fillText(`${short(high)} a second at most in the last minute`, 0, 0);
 }
 
 // hands: [{value, colour, width, length}], angles in radians, 0 to the right, counter-clockwise.

@@ -1,14 +1,18 @@
 // Shows what the stream says and sends what the buttons ask.
 
 import { decode } from "./msgpack.js";
-import { Raster, Series, colour, drawDial, drawImage, drawLines, short } from "./charts.js";
+import { Activity, Raster, Series, colour, drawDial, drawImage, drawLines, short } from "./charts.js";
+import { el, make, put } from "./dom.js";
+import { Marks, sameRetina, showError, showRetina, story } from "./gaze.js";
+import { act, drawSensors, showSensors } from "./sensors.js";
+import { showWork, workOf } from "./work.js";
 
-const el = (id) => document.getElementById(id);
 const SILENCE_MS = 2500;
 
 let socket = null, retry = 250, opened = false, heard = 0;
 let status = null, previous = null, live = null, dirty = false, controlAway = "";
-const rasters = new Map(), series = new Map(), shown = { images: new Map() };
+const rasters = new Map(), series = new Map(), activities = new Map(), pictures = new Map();
+let retina = null, truth = "", marks = new Marks();
 
 // --- the stream ---
 
@@ -107,6 +111,7 @@ el("record").onclick = async () => {
   const active = status && status.recording && status.recording.active;
   tell(await ask("POST", active ? "/v1/recordings/stop" : "/v1/recordings/start"), active ? "Recording not stopped" : "Recording not started");
 };
+act.turn = async (name, turn) => tell(await ask("POST", `/v1/sensors/${encodeURIComponent(name)}/${turn}`), `${name} not ${turn === "cut" ? "cut" : "restored"}`);
 el("key-dialog").onclose = () => { if (el("key").value) sessionStorage.setItem("key", el("key").value.trim()); connect(); };
 
 function tell(failed, what) {
@@ -116,10 +121,19 @@ function tell(failed, what) {
 // --- status ---
 
 function takeStatus(next) {
-  if (status && next.run_id !== status.run_id) { rasters.clear(); series.clear(); previous = null; for (const id of ["images", "rasters", "traces", "angles"]) el(id).replaceChildren(); shown.images.clear(); }
+  if (status && next.run_id !== status.run_id) forget();
   if (!previous || next.t - previous.t > 1e9) { previous = status && status.run_id === next.run_id ? status : null; rates(next); }
   status = next;
+  marks.take(next);
+  retina = sameRetina(next.topics);
   dirty = true;
+}
+
+/** Another run: nothing of the last one is true of it. */
+function forget() {
+  for (const map of [rasters, series, activities, pictures]) map.clear();
+  for (const id of ["images", "rasters", "traces", "angles", "scores", "sensors"]) el(id).replaceChildren();
+  previous = null; truth = ""; marks = new Marks();
 }
 
 let perSecond = {};
@@ -128,7 +142,7 @@ function rates(next) {
   const span = (next.t - previous.t) / 1e9;
   if (!(span > 0)) return;
   perSecond = {};
-  for (const key of ["events_in", "events_out", "synops", "dense_synops", "energy_j_estimate", "ticks", "silent_ticks"]) {
+  for (const key of ["events_in", "events_out", "synops", "dense_synops", "energy_j_estimate", "ticks", "silent_ticks", "unit_touches"]) {
     perSecond[key] = Math.max(0, (next.network[key] - previous.network[key]) / span);
   }
   previous = next;
@@ -139,7 +153,7 @@ function showStatus() {
   document.title = s.robot + " · tectum";
   el("robot").textContent = s.robot;
   el("run").textContent = `${s.run_id} · v${s.version} · up ${age(s.uptime_s)}${s.clock.speed === 1 ? "" : ` · ${short(s.clock.speed)}× speed`}`;
-  pill("ready", s.ready.ok ? "ready" : "not ready", s.ready.ok ? "good" : "warn", s.ready.problems.join("; "));
+  pill("ready", s.ready.ok ? "ready" : `not ready: ${s.ready.problems.join("; ")}`, s.ready.ok ? "good" : "warn", s.ready.problems.join("; "));
   pill("recording", s.recording.active ? `● rec ${s.recording.name || ""} ${bytes(s.recording.bytes)}${s.recording.incomplete ? " incomplete" : ""}` : "", s.recording.incomplete ? "warn" : "rec");
   el("record").textContent = s.recording.active ? "Stop recording" : "Record";
   el("reset").hidden = !s.network;
@@ -147,6 +161,13 @@ function showStatus() {
   el("stop").title = s.estop.latched ? `${s.estop.reason || ""} ${s.estop.confirmed ? "(confirmed by read-back)" : "(not confirmed)"}` : "Stop every actuator";
   el("stop").classList.toggle("latched", s.estop.latched);
   el("release").hidden = !s.estop.latched;
+  const told = story(s, Boolean(truth));
+  el("story").hidden = !told;
+  put(el("story"), told);
+  put(el("spikes-title"), s.network && s.network.mode === "sigma-delta" ? "Changes sent" : "Spikes");
+  el("spikes").hidden = !s.network;
+  showSensors(s);
+  showWork(s, perSecond);
   topics(s.topics);
   network(s);
   latency(s);
@@ -177,10 +198,10 @@ function topics(list) {
 function network(s) {
   const net = s.network;
   el("network-name").textContent = net ? `${net.name} · ${net.mode}${net.dt_s ? ` ${short(net.dt_s * 1e3)} ms` : ""} · ${net.merge}` : "none";
-  const share = perSecond.dense_synops ? perSecond.synops / perSecond.dense_synops : null;
+  const work = workOf(s, perSecond), share = work ? work.done / work.dense : null;
   facts(el("network"), net ? [
     ["events in /s", short(perSecond.events_in)], ["events out /s", short(perSecond.events_out)],
-    ["synaptic operations /s", short(perSecond.synops)], ["dense equivalent /s", short(perSecond.dense_synops)],
+    ["synaptic operations /s", short(perSecond.synops)], ["dense equivalent /s", short(work ? work.dense : undefined)],
     ["share of dense work", share === null ? "–" : `${(100 * share).toPrecision(2)} %`, share],
     ["estimated power", perSecond.energy_j_estimate === undefined ? "–" : `${si(perSecond.energy_j_estimate)}W`],
     ["ticks /s, silent", `${short(perSecond.ticks)}, ${short(perSecond.silent_ticks)}`],
@@ -209,7 +230,7 @@ function latency(s) {
 
 function parts(s) {
   const list = [
-    ...s.sensors.map((x) => [x.name, x.kind, x.state, { running: "good", restarting: "warn", ended: "", failed: "bad" }[x.state], x.error || (x.restarts ? `${x.restarts} restarts` : x.topics.join(", "))]),
+    ...s.sensors.map((x) => [x.name, x.kind, x.state, { running: "good", restarting: "warn", ended: "", failed: "bad", cut: "warn" }[x.state], x.error || (x.restarts ? `${x.restarts} restarts` : x.topics.join(", "))]),
     ...s.actuators.map((x) => [x.name, x.kind, x.mode, { active: "good", safe: "warn", stopped: "bad" }[x.mode], x.reason || (x.source ? `by ${x.source}` : "")]),
     ...s.links.map((x) => [x.name, "link", x.state, x.state === "connected" ? "good" : "warn", `${short(x.sent)} sent, ${short(x.received)} received, ${short(x.dropped)} dropped`]),
     ["recording", s.recording.name || "", s.recording.active ? "on" : "off", s.recording.incomplete ? "bad" : s.recording.active ? "good" : "", s.recording.active ? `${short(s.recording.messages)} messages, ${bytes(s.recording.bytes)}` : ""],
@@ -231,13 +252,18 @@ function parts(s) {
 
 function takeLive(next) {
   live = next;
-  for (const [name, image] of Object.entries(next.images || {})) shown.images.set(name, image);
+  for (const [name, image] of Object.entries(next.images || {})) pictures.set(name, { ...image, name, fresh: true });
   for (const [name, raster] of Object.entries(next.rasters || {})) {
     if (!rasters.has(name)) rasters.set(name, new Raster());
     rasters.get(name).add(raster);
     rasters.get(name).size = raster.size;
   }
   for (const [name, trace] of Object.entries(next.traces || {})) of(name).add(trace, trace.width);
+  for (const [name, told] of Object.entries(next.truth || {})) { of(name).add(told, told.width); truth = truth || name; }
+  for (const [name, activity] of Object.entries(next.activity || {})) {
+    if (!activities.has(name)) activities.set(name, new Activity());
+    activities.get(name).add(activity);
+  }
   for (const [name, actuator] of Object.entries(next.actuators || {})) {
     if (actuator.command) of(`${name} command`).add(actuator.command, 2);
     if (actuator.state) of(`${name} state`).add(actuator.state, 4);
@@ -250,19 +276,31 @@ function of(name) {
   return series.get(name);
 }
 
+/** Whether the topic's sensor is cut: what it said last is no longer so. */
+function isCut(topic) {
+  return Boolean(status) && status.sensors.some((sensor) => sensor.state === "cut" && sensor.topics.includes(topic));
+}
+
 function showLive() {
-  for (const [name, image] of shown.images) {
+  const [frame, events] = retina || [];
+  showRetina(pictures.get(frame), pictures.get(events), series.get(truth), isCut);
+  showError(series.get(truth), live.t, marks.list);
+  if (status) drawSensors(status, live.t, series, activities);
+  for (const [name, image] of pictures) {
+    if (!image.fresh || name === frame || name === events) continue;
+    image.fresh = false;
     const figure = box("images", name, () => withCaption("figure", ["canvas"]));
     drawImage(figure.querySelector("canvas"), image);
     caption(figure, name, `${image.w} × ${image.h}`);
   }
-  shown.images.clear();
   for (const [name, raster] of rasters) {
     const figure = box("rasters", name, () => withCaption("figure raster", ["canvas"]));
     raster.draw(figure.querySelector("canvas"));
     caption(figure, name, `${short(raster.size)} neurons`);
   }
+  const owned = new Set(status ? status.sensors.flatMap((sensor) => sensor.topics) : []);
   for (const [name, trace] of Object.entries(live.traces || {})) {
+    if (owned.has(name)) continue;
     const figure = box("traces", name, () => withCaption("figure trace", ["canvas"]));
     const lines = Array.from({ length: trace.width }, (_, n) => ({ series: of(name), column: n, colour: colour(n) }));
     drawLines(figure.querySelector("canvas"), live.t, lines);
@@ -271,7 +309,9 @@ function showLive() {
   const segments = Object.values(live.segments || {});
   if (segments.length) put(el("segment"), segments.map((x) => `${x.name}${x.label >= 0 ? `, true label ${x.label}` : ""}`).join(" · "));
   el("signals").hidden = !el("traces").children.length;
-  empty("images", "no images"); empty("rasters", "no spikes yet");
+  document.body.dataset.scene = !retina && el("images").querySelectorAll("canvas").length === 1 && status && status.outputs.length ? "single" : "";
+  el("scene").hidden = Boolean(retina) && !el("images").querySelector("canvas");
+  empty("images", "no images"); empty("rasters", "none yet");
 }
 
 function showActuators() {
@@ -305,9 +345,9 @@ function showActuators() {
 
 function showDecisions() {
   for (const output of status.outputs) {
-    const latest = live && live.decisions && live.decisions[output.name];
+    const latest = live && live.decisions && (live.decisions[output.to] || live.decisions[output.name]);
     const scores = (latest && latest.scores.length ? latest.scores : output.scores) || [];
-    const figure = box("scores", output.name, () => {
+    const figure = box("scores", `${output.name} ${output.to}`, () => {
       const made = make("figure"), choice = make("div", "choice");
       choice.append(make("b"), make("span", "quiet"));
       made.append(choice, make("div"));
@@ -323,9 +363,9 @@ function showDecisions() {
     scores.forEach((score, n) => {
       const bar = bars.children[n];
       put(bar.children[0], String(n));
-      bar.children[1].style.setProperty("--share", Math.max(0, (score ?? 0) / top).toFixed(3));
+      bar.children[1].style.setProperty("--share", Math.max(0, (labelled ? score ?? 0 : Math.abs(score ?? 0)) / top).toFixed(3));
       put(bar.children[2], short(score));
-      bar.classList.toggle("best", n === best && score > 0);
+      bar.classList.toggle("best", labelled && n === best && score > 0);
     });
   }
   empty("scores", "no outputs");
@@ -341,8 +381,6 @@ function paint() {
 
 // --- small things ---
 
-function make(tag, name = "") { const node = document.createElement(tag); if (name) node.className = name; return node; }
-function put(node, text) { if (node.textContent !== text) node.textContent = text; }
 function rows(parent, count, build) { while (parent.children.length < count) parent.append(build()); while (parent.children.length > count) parent.lastChild.remove(); }
 function row(count) { const line = make("tr"); for (let n = 0; n < count; n++) line.append(make("td")); return line; }
 function cells(line, values) { values.forEach(([text, kind, title], n) => { put(line.cells[n], text); line.cells[n].className = kind || ""; if (title) line.cells[n].title = title; }); }
