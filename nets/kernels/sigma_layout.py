@@ -54,9 +54,10 @@ MEASURED, SURFACE, HIDDEN, PLAIN = 0, 1, 2, 3
 DRIVE_AWAKE, COPY_AWAKE = 1, 2
 
 # a connection
-C_SRC, C_PTR, C_STAMP, C_GAIN, C_NSTRIDE, C_SSTRIDE, C_ALIKE, C_LEAKS, C_MEAN = 0, 1, 2, 3, 4, 5, 6, 7, 8
-"""C_ALIKE: all sources of one place reach the same rectangles; C_MEAN: mean synaptic operations of a source."""
-C_SIZE = 9
+C_SRC, C_PTR, C_STAMP, C_GAIN, C_NSTRIDE, C_SSTRIDE, C_ALIKE, C_LEAKS, C_MEAN, C_SHARE, C_APART = range(11)
+"""C_ALIKE: all sources of one place reach the same rectangles; C_MEAN: mean synaptic operations of a source;
+C_SHARE: so many sources in a row have their stamps in common, their weights C_APART after one another."""
+C_SIZE = 11
 
 # a stamp
 S_W, S_N, S_NY, S_RUN, S_WSTRIDE, S_SITE, S_SITES, S_SYNOPS = 0, 1, 2, 3, 4, 5, 6, 7

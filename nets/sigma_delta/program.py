@@ -406,11 +406,16 @@ def _connection(put: _Tables, stamps: Stamps, source: Unit, unit: Unit) -> tuple
     each = np.bincount(number, minlength=size)
     row = [0] * L.C_SIZE
     row[L.C_SRC] = source.row
-    row[L.C_PTR] = put.put_ints(np.concatenate([[0], np.cumsum(each)]))
-    row[L.C_STAMP] = put.put_ints(np.stack(columns, axis=1))
-    row[L.C_GAIN] = put.put_weights(stamps.gain[keep])
+    table, gain = np.stack(columns, axis=1), stamps.gain[keep]
     row[L.C_NSTRIDE], row[L.C_SSTRIDE] = stamps.neuron_stride, stamps.neuron_stride // block
     row[L.C_ALIKE] = _alike(each, np.stack([first, rows, run], axis=1), source.layout.block)
+    row[L.C_SHARE], kept, own = 1, np.arange(len(table)), each
+    if row[L.C_ALIKE] and (apart := _apart(each, table, gain, source.layout.block)) is not None:
+        row[L.C_SHARE], row[L.C_APART] = source.layout.block, apart
+        kept, own = np.flatnonzero(number % source.layout.block == 0), each[:: source.layout.block]
+    row[L.C_PTR] = put.put_ints(np.concatenate([[0], np.cumsum(own)]))
+    row[L.C_STAMP] = put.put_ints(table[kept])
+    row[L.C_GAIN] = put.put_weights(gain[kept])
     row[L.C_LEAKS] = source.leak_per_s > 0
     row[L.C_MEAN] = max(1, round(int(synops.sum()) / size))
     per_source = np.bincount(number, weights=synops, minlength=size)
@@ -422,9 +427,27 @@ def _alike(each: NDArray[np.int64], places: NDArray[np.int64], site: int) -> boo
     by_site = each.reshape(-1, site)
     if not (by_site == by_site[:, :1]).all():
         return False
+    return bool((places == places[_of_first(each, site)]).all())
+
+
+def _apart(each: NDArray[np.int64], table: NDArray[np.int64], gain: Real, site: int) -> int | None:
+    """How far apart the weights of one place's sources lie, or None where their stamps differ in anything else."""
+    if site == 1 or not len(table):
+        return None
+    first = _of_first(each, site)
+    channel = np.repeat(np.arange(len(each)) % site, each)
+    second = np.flatnonzero(channel == 1)[:1]
+    apart = int((table[second, L.S_W] - table[first[second], L.S_W])[0])
+    as_first = table[first]
+    as_first[:, L.S_W] += channel * apart
+    same = apart >= 0 and (table == as_first).all() and (gain == gain[first]).all()
+    return apart if same else None
+
+
+def _of_first(each: NDArray[np.int64], site: int) -> NDArray[np.int64]:
+    """For every stamp, that of the first source of its place which has the same number among those of its source."""
     start = np.concatenate([[0], np.cumsum(each)[:-1]]).reshape(-1, site)[:, 0]
-    reference = np.repeat(start, by_site.sum(axis=1)) + _running(each)
-    return bool((places == places[reference]).all())
+    return np.repeat(start, each.reshape(-1, site).sum(axis=1)) + _running(each)
 
 
 def _running(each: NDArray[np.int64]) -> NDArray[np.int64]:
