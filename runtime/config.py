@@ -74,6 +74,8 @@ class InputConfig(_Table):
     from_: str = Field(alias="from")
     port: str = "input"
     encode: dict[str, Any] = {"kind": "address"}
+    silent_after_s: Positive | None = None
+    """Where the topic says nothing for this long the port is told 0 everywhere: a sensor that is gone says nothing."""
 
 
 class OutputConfig(_Table):

@@ -86,10 +86,13 @@ class Outcome:
     spikes: list[Spikes] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Input:
     port: str
     encoder: Encoder
+    silent_ns: int | None
+    heard: int
+    """The newest event's time; HUSHED since the port was told that there is nothing any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +102,16 @@ class _Output:
     decoder: Decoder
 
 
+HUSHED = -1
+
+
 class Pipeline:
     """One network with what feeds it and what reads it. Not thread-safe: one call at a time, from any thread."""
 
     def __init__(
         self,
         engine: AnyEngine,
-        inputs: Sequence[tuple[str, str, Encoder]],
+        inputs: Sequence[tuple[str, str, Encoder, int | None]],
         outputs: Sequence[tuple[str, str, Decoder]],
         resets: Sequence[str],
         window_ns: int,
@@ -114,8 +120,9 @@ class Pipeline:
         self.engine = engine
         ports = list(engine.outputs)
         self.inputs: dict[str, list[_Input]] = {}
-        for topic, port, encoder in inputs:
-            self.inputs.setdefault(topic, []).append(_Input(port, encoder))
+        for topic, port, encoder, silent_ns in inputs:
+            self.inputs.setdefault(topic, []).append(_Input(port, encoder, silent_ns, t0))
+        self._hushed = [i for inputs in self.inputs.values() for i in inputs if i.silent_ns is not None]
         self.outputs = [_Output(ports.index(port), to, decoder) for port, to, decoder in outputs]
         self.resets = frozenset(resets)
         self.late = 0
@@ -178,6 +185,7 @@ class Pipeline:
                     "window": self._window,
                     "engine": self.engine.snapshot(),
                     "encoders": [i.encoder.snapshot() for inputs in self.inputs.values() for i in inputs],
+                    "heard": [i.heard for i in self._hushed],
                     "decoders": [o.decoder.snapshot() for o in self.outputs],
                 }
             )
@@ -188,13 +196,16 @@ class Pipeline:
         try:
             state: Mapping[str, Any] = msgpack.unpackb(snapshot)
             encoders = [i.encoder for inputs in self.inputs.values() for i in inputs]
-            if len(state["encoders"]) != len(encoders) or len(state["decoders"]) != len(self.outputs):
+            sizes = (len(encoders), len(self.outputs), len(self._hushed))
+            if tuple(len(state[key]) for key in ("encoders", "decoders", "heard")) != sizes:
                 raise RecordingError("the snapshot is of a robot with other inputs or outputs")
             self.engine.restore(state["engine"])
             for encoder, saved in zip(encoders, state["encoders"], strict=True):
                 encoder.restore(saved)
             for output, saved in zip(self.outputs, state["decoders"], strict=True):
                 output.decoder.restore(saved)
+            for hushed, heard in zip(self._hushed, state["heard"], strict=True):
+                hushed.heard = int(heard)
             self._now, self._window = int(state["now"]), int(state["window"])
         except (KeyError, TypeError, ValueError, msgpack.UnpackException) as error:
             raise RecordingError(f"not a snapshot of this pipeline: {error}") from error
@@ -215,6 +226,8 @@ class Pipeline:
         late = 0
         for entry in self.inputs.get(name, ()):
             late += self._feed(entry.port, entry.encoder, t, data)
+            if entry.silent_ns is not None:
+                entry.heard = max(entry.heard, int(t[-1]))
         if name in self.resets:
             for event in t:
                 self._reset(max(int(event), self._now), arrived, outcome)
@@ -236,6 +249,7 @@ class Pipeline:
         for inputs in self.inputs.values():
             for i in inputs:
                 i.encoder.reset()
+                i.heard = t
         for output in self.outputs:
             output.decoder.reset(t)
 
@@ -253,6 +267,18 @@ class Pipeline:
             self._decode(until, arrived, outcome)
 
     def _decode(self, until: int, arrived: int, outcome: Outcome) -> None:
+        """Let the network run to `until`, ports of topics that fall silent on the way told 0 at their moment."""
+        due = [(max(i.heard + i.silent_ns, self._now), i) for i in self._hushed if i.silent_ns and i.heard != HUSHED]
+        for moment, entry in sorted((d for d in due if d[0] <= until), key=lambda d: d[0]):
+            size = math.prod(self.engine.inputs[entry.port].shape)
+            t, index = np.full(size, moment, np.int64), np.arange(size, dtype=np.int32)
+            self.engine.feed(entry.port, t, index, np.zeros(size, np.float32))
+            entry.heard = HUSHED
+            if moment < until:
+                self._decode_to(moment, arrived, outcome)
+        self._decode_to(until, arrived, outcome)
+
+    def _decode_to(self, until: int, arrived: int, outcome: Outcome) -> None:
         spikes = self.engine.advance(until)
         self._now = until
         if len(spikes.t):
@@ -298,7 +324,8 @@ def build_pipeline(robot: Robot, topics: Mapping[str, Topic], t0: int, engine: A
             encoder = make_encoder(kind, topics[entry.from_], engine.inputs[entry.port].shape, options)
         except ValueError as error:
             raise ConfigError(f"inputs[{i}].encode: {error}") from None
-        inputs.append((entry.from_, entry.port, encoder))
+        silent_ns = None if entry.silent_after_s is None else int(entry.silent_after_s * SECOND)
+        inputs.append((entry.from_, entry.port, encoder, silent_ns))
     outputs = []
     for i, output in enumerate(robot.outputs):
         if output.port not in engine.outputs:

@@ -1,6 +1,6 @@
 """Trains the gaze network and writes it: `python -m training.gaze --axes 1|2 --out FILE --seed N`.
 
-Three rounds: recordings of random and of good control, then twice recordings of the network in control. Seeds of
+Rounds: recordings of random and of good control, then recordings of the network in control, several times. Seeds of
 worlds below 1000 are never trained on. The same seed gives the same file.
 """
 
@@ -15,12 +15,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from nets.models import ExportWarning
 from nets.nir import write
 from sensors.gaze_definition import GazeWorld
-from training.gaze_data import Pairs, join, record, steer_open, steer_teacher
+from training.gaze_bench import Bench
+from training.gaze_data import Pairs, join, record, steer_kicks, steer_open, steer_teacher
 from training.gaze_export import graph_of
 from training.gaze_fit import fit
 from training.gaze_loop import Result, Steering, Way, hold
@@ -47,7 +50,7 @@ class Plan:
     worlds: int
     milliseconds: int
     every: int
-    steps: tuple[int, int, int]
+    steps: tuple[int, ...]
     size: int
     rate: float
     price: float
@@ -55,6 +58,8 @@ class Plan:
     """The share of samples that each sensor is blanked in."""
     cut: tuple[str, ...]
     """Sensors that the first worlds lack, one each, while the network is in control."""
+    kick_rad_s: float = 0.0
+    """What pushes the gaze off the target now and then while the network is in control: it must find it again."""
 
     def world(self, seed: int) -> GazeWorld:
         return GazeWorld(shape=self.shape, seed=seed, **WORLD)
@@ -62,12 +67,13 @@ class Plan:
 
 PLANS = {
     1: Plan(
-        (1, 64), line(128), worlds=50, milliseconds=3_000, every=4, steps=(2000, 1500, 3500), size=256, rate=2e-3,
+        (1, 64), line(128), worlds=100, milliseconds=2_000, every=4, steps=(2000, 2000, 4000), size=256, rate=2e-3,
         price=2e-4, blanked={"camera": 0.08, "dvs": 0.08, "gyro": 0.0}, cut=("camera", "dvs") * 4,
     ),
     2: Plan(
-        (64, 64), plane(), worlds=30, milliseconds=2_200, every=8, steps=(2500, 1500, 3000), size=32, rate=1.5e-3,
-        price=4e-6, blanked={"camera": 0.08, "dvs": 0.08, "gyro": 0.05}, cut=("camera", "dvs", "gyro") * 2,
+        (64, 64), plane(), worlds=60, milliseconds=2_400, every=8, steps=(2500, 2500, 3000, 8000), size=32, rate=1.5e-3,
+        price=5e-6, blanked={"camera": 0.08, "dvs": 0.08, "gyro": 0.05}, cut=("camera", "dvs", "gyro") * 4,
+        kick_rad_s=10.0,
     ),
 }  # fmt: skip
 
@@ -106,12 +112,15 @@ def _student(plan: Plan, network: GazeNetwork, worlds: Sequence[GazeWorld], seed
     without: list[tuple[str, ...]] = [(sensor,) for sensor in plan.cut]
     without += [()] * (len(worlds) - len(without))
     gains = [GAINS[k % len(GAINS)] for k in range(len(worlds))]
-    steer = Steering(network, [Way("", gain=g, pull=p) for g, p in gains], 1)
+    network_steers = Steering(network, [Way("", gain=g, pull=p) for g, p in gains], 1)
     dither = steer_open(len(worlds), len(worlds[0].axes), seed)
-    return record(
-        worlds, plan.milliseconds, plan.every,
-        lambda bench: steer(bench) + (bench.time // 500_000_000 % 2) * 0.5 * dither(bench), THRESHOLD, without,
-    )  # fmt: skip
+    kicks = steer_kicks(len(worlds), len(worlds[0].axes), plan.kick_rad_s, seed)
+
+    def steer(bench: Bench) -> NDArray[np.float64]:
+        dithered = (bench.time // 500_000_000 % 2) * 0.5 * dither(bench)
+        return network_steers(bench) + dithered + kicks(bench)
+
+    return record(worlds, plan.milliseconds, plan.every, steer, THRESHOLD, without)
 
 
 def _gains(plan: Plan, network: GazeNetwork, say: Any) -> tuple[float, float]:

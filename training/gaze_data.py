@@ -129,3 +129,22 @@ def steer_teacher(worlds: int, axes: int, gain: float, pull: float, seed: int) -
         return -gain * bench.rate + pull * seen + dither.step()
 
     return steer
+
+
+KICK_EVERY_MS, KICK_MS = 600, 60
+
+
+def steer_kicks(worlds: int, axes: int, rate: float, seed: int) -> Steer:
+    """A push of `rate` rad/s, either way, in every second world and at another moment in each."""
+    random = np.random.default_rng((seed, 0x61C))
+    begins = random.integers(0, KICK_EVERY_MS, worlds)
+    size = rate * (np.arange(worlds) % 2)[:, None]
+    sign = np.zeros((worlds, axes))
+
+    def steer(bench: Bench) -> NDArray[np.float64]:
+        since = (bench.time // 1_000_000 + begins) % KICK_EVERY_MS
+        drawn = random.choice([-1.0, 1.0], (worlds, axes))
+        sign[since == 0] = drawn[since == 0]
+        return size * sign * (since < KICK_MS)[:, None]
+
+    return steer

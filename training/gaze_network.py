@@ -65,19 +65,27 @@ def line(width: int) -> tuple[Layer, ...]:
 
 
 def plane() -> tuple[Layer, ...]:
-    """Two axes: the retina is a plane of 64x64 pixels."""
+    """Two axes: the retina is a plane of 64x64 pixels. Few places with many channels each: what one change adds up then
+    lies side by side in memory.
+    """
     return (
-        Layer("camera_1", ("camera",), Conv(8, 5, 2, 2)),
-        Layer("camera_2", ("camera_1",), Conv(16, 3, 2, 1)),
-        Layer("camera_3", ("camera_2",), Conv(16, 3, 2, 1)),
-        Layer("dvs_1", ("dvs",), Conv(16, 5, 2, 2)),
-        Layer("dvs_2", ("dvs_1",), Conv(32, 3, 2, 1)),
-        Layer("dvs_3", ("dvs_2",), Conv(16, 3, 2, 1)),
+        *_eye("camera"),
+        *_eye("dvs"),
         Layer("gyro_1", ("gyro", "turn"), Dense(32)),
         Layer("gyro_2", ("gyro_1",), Dense(32)),
-        Layer("state_1", ("camera_3", "dvs_3", "gyro_2"), Dense(96)),
+        Layer("state_1", ("camera_4", "dvs_4", "gyro_2"), Dense(96)),
         Layer("state_2", ("state_1",), Dense(64)),
         Layer("out", ("state_2",), Dense(4)),
+    )
+
+
+def _eye(name: str) -> tuple[Layer, ...]:
+    """Patches of 8x8 pixels, then what lies beside them."""
+    return (
+        Layer(f"{name}_1", (name,), Conv(64, 8, 8, 0)),
+        Layer(f"{name}_2", (f"{name}_1",), Conv(64, 3, 1, 1)),
+        Layer(f"{name}_3", (f"{name}_2",), Conv(64, 3, 1, 1)),
+        Layer(f"{name}_4", (f"{name}_3",), Conv(16, 3, 2, 1)),
     )
 
 

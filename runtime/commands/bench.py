@@ -18,6 +18,7 @@ Measure. Every figure is printed beside its baseline, both measured in the same 
   tectum bench engine                the network engine, beside PyTorch and the machine's ceiling
   tectum bench start                 from `tectum run` to the first packet; compiling everything
   tectum bench sigma-delta           sigma-delta networks, beside ONNX Runtime on natural video
+  tectum bench multirate --plot FILE.svg     the gaze robot by events and dense: error, latency, work
   tectum bench all --save            everything; writes docs/results/NAME.txt
 
 Exit status: 0 measured and every target met, 1 a target was missed.
@@ -29,6 +30,7 @@ BENCHES = {
     "engine": "runtime.bench.engine",
     "start": "runtime.bench.start",
     "sigma-delta": "runtime.bench.sigma_delta",
+    "multirate": "runtime.bench.multirate",
 }
 """Modules with SUMMARY, add_arguments(parser) and run(args, environment, say) -> Report; every argument optional."""
 RESULTS = Path("docs") / "results"

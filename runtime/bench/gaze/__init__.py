@@ -1,0 +1,1 @@
+"""The gaze benchmark's parts: the dense rivals, the robot that all ways of running share, and what is measured."""
