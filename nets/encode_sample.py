@@ -29,6 +29,7 @@ class SampleEncoder:
         self._chosen = None if channels is None else np.array(chosen, np.intp)
         self.units = len(chosen)
         """Channels that are taken."""
+        self._channels = np.arange(self.units, dtype=np.int32)
         scales = numbers("scale", scale, self.units)
         self._scale = np.array(scales, np.float64)
         self._signature = f"sample {width} {list(chosen)} {list(scales)}"
@@ -44,10 +45,15 @@ class SampleEncoder:
             if self._chosen is not None:
                 samples = samples[:, self._chosen]
             samples = samples * self._scale
-        fine = np.abs(samples) <= np.finfo(np.float32).max
+            values = samples.astype(np.float32)
+        if np.isfinite(values).all():
+            count = len(samples)
+            index = self._channels.copy() if count == 1 else np.tile(self._channels, count)
+            return Encoded(np.repeat(t, self.units), index, values.ravel())
+        fine = np.isfinite(values)
         self._refused += samples.size - int(np.count_nonzero(fine))
         sample, channel = np.nonzero(fine)
-        return Encoded(t[sample], channel.astype(np.int32), samples[fine].astype(np.float32))
+        return Encoded(t[sample], channel.astype(np.int32), values[fine])
 
     def reset(self) -> None:
         """Nothing to forget: no event depends on another."""
