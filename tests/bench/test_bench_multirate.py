@@ -13,10 +13,11 @@ from nets.sigma_delta.node import SigmaDelta
 from runtime.bench.gaze import passes
 from runtime.bench.gaze.dense import DenseEngine
 from runtime.bench.gaze.robot import Measured, measure
+from runtime.bench.gaze.rows import Row
 from runtime.bench.gaze.scaled import finer, wider
 from runtime.bench.gaze.ways import CACHED, DENSE, FRAMES, NONE, TECTUM
 from runtime.bench.gaze.weights import Weights
-from runtime.bench.multirate import Row, read_gaze
+from runtime.bench.multirate import floor_px, read_gaze
 
 MS = 1_000_000
 
@@ -126,3 +127,15 @@ def test_a_bump_that_was_not_answered_counts_as_late() -> None:
     assert row.rms == pytest.approx(2.0)
     assert row.latency(95) == pytest.approx(100.0)
     assert row.work(Weights(2.0, 4.0, 0.1)) == 100.0 + 20.0 + 20.0
+
+
+def test_what_nobody_can_know_grows_from_nothing_as_of_an_ornstein_uhlenbeck_rate() -> None:
+    world = {"pixels_per_rad": 80.0, "base_sd_rad_s": 3.0, "base_tau_s": 0.03}
+    assert floor_px(world, 1e-5) < 0.01
+    random = np.random.default_rng(0)
+    rate, moved = np.zeros(20_000), np.zeros(20_000)
+    kick = 3.0 * np.sqrt(1 - np.exp(-2 * 1e-4 / 0.03))
+    for _ in range(250):
+        rate = rate * np.exp(-1e-4 / 0.03) + kick * random.standard_normal(rate.size)
+        moved += rate * 1e-4
+    assert floor_px(world, 0.025) == pytest.approx(80.0 * moved.std(), rel=0.03)

@@ -45,10 +45,10 @@ SLOWER = tuple(DENSE.but(f"(i'') dense, {hz} Hz", period_ms=1000.0 / hz) for hz 
 FRAMES = DENSE.but("(ii) per frame, gyro binned", frames=True)
 FINENESS = tuple(TECTUM.but(f"tectum, levels x {f:g}", fineness=f) for f in (0.5, 2.0))
 ABLATED = tuple(TECTUM.but(f"tectum without {sensor}", without=(sensor,)) for sensor in SENSORS)
-WORN = TECTUM.but(
-    "tectum, 0-50 ms late, 1 % lost",
-    sensors={sensor: {"fault": {"late_s": 0.05, "drop": 0.01}} for sensor in SENSORS},
-)
+LATE_S, LOST = 0.05, 0.01
+_FAULTS = {sensor: {"fault": {"late_s": LATE_S, "drop": LOST}} for sensor in SENSORS}
+WORN = TECTUM.but("tectum, 0-50 ms late, 1 % lost", sensors=_FAULTS)
+WORN_DENSE = DENSE.but("dense, 0-50 ms late, 1 % lost", sensors=_FAULTS)
 
 
 def activities(world: dict[str, Any]) -> list[tuple[float, dict[str, Any]]]:
