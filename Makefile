@@ -9,7 +9,7 @@ ROBOT ?=
 help:            ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-run: $(VENV)/.run  ## set up, compile the kernels once, start the daemon with the digits robot (ROBOT=file for another)
+run: $(VENV)/.run  ## set up, compile the kernels once, start the gaze robot (ROBOT=digits, or a file, for another)
 	$(BIN)/tectum run $(ROBOT)
 
 setup: $(VENV)/.run  ## the environment to run with

@@ -11,6 +11,9 @@ from nets.code_options import duration_ns, number, numbers, whole
 from nets.code_state import hash_state, pack_state, restore_state
 from nets.decoded import Decision, Grid
 
+REPEATED = 1000
+"""Steps in which nothing was heard, beyond which only the last is decided: after a silence the past is of no use."""
+
 
 class LatestDecoder:
     """offset + sum of weight * newest value; a unit that never said anything counts 0, and none at all is no value."""
@@ -38,11 +41,13 @@ class LatestDecoder:
         self, t: NDArray[np.int64], index: NDArray[np.int32], value: NDArray[np.float32] | None, until: int
     ) -> list[Decision]:
         grid = self._grid
-        grid.check(t, until, again=True)  # a sigma-delta network takes what arrives twice in a moment twice
+        # a sigma-delta network takes what arrives twice in a moment twice
+        grid.check(t, until, again=True, endless=True)
         values = np.ones(len(t), np.float32) if value is None else value
         done = 0
         decided = []
         while grid.next <= until:
+            grid.leave_out(int(t[done]) if done < len(t) else until, REPEATED)
             end = int(np.searchsorted(t, grid.next, side="right"))
             self._take(index[done:end], values[done:end])
             done = end

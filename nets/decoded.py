@@ -59,8 +59,10 @@ class Grid:
     def start(self, t0: int) -> None:
         self._count, self._until, self.next = 0, t0, t0 + self._step
 
-    def check(self, t: NDArray[np.int64], until: int, again: bool = False) -> None:
-        """Refuse calls that would break the order of time; `again`: a moment may be told of more than once."""
+    def check(self, t: NDArray[np.int64], until: int, again: bool = False, endless: bool = False) -> None:
+        """Refuse calls that would break the order of time; `again`: a moment may be told of more than once; `endless`:
+        any time may pass.
+        """
         if self._count < 0:
             raise ValueError("decoder is not started, expected start(t0) before advance")
         if until < self._until:
@@ -68,7 +70,7 @@ class Grid:
         if len(t) and (t[0] < self._until + (not again) or t[-1] > until):
             since = "from" if again else "after"
             raise ValueError(f"output events from {t[0]} to {t[-1]}, expected {since} {self._until}, up to {until}")
-        if until - self.next > MOST_DECISIONS * self._step:
+        if not endless and until - self.next > MOST_DECISIONS * self._step:
             raise ValueError(f"until={until} lies over {MOST_DECISIONS} steps of {self._step} ns ahead of {self.next}")
         self._until = until
 
@@ -83,6 +85,13 @@ class Grid:
         self._count += 1
         self.next += self._step
         return t
+
+    def leave_out(self, until: int, most: int) -> None:
+        """Where more than `most` steps are due until then, pass all but the last of them untold."""
+        due = (until - self.next) // self._step
+        if due > most:
+            self._count += due
+            self.next += due * self._step
 
     def store(self) -> None:
         """Write the position to `array`, to be packed."""

@@ -103,6 +103,8 @@ class _Output:
 
 
 HUSHED = -1
+SILENCE_NS = 1_000_000_000
+"""A longer one ends as one window, not as many."""
 
 
 class Pipeline:
@@ -255,6 +257,9 @@ class Pipeline:
 
     def _advance(self, until: int, arrived: int, outcome: Outcome) -> None:
         end = self._t0 + (self._window + 1) * self._window_ns
+        if until - end > SILENCE_NS:
+            self._window = (until - self._t0) // self._window_ns - 1
+            end = self._t0 + (self._window + 1) * self._window_ns
         while end <= until:
             self._decode(end, arrived, outcome)
             if self.digests:
@@ -342,4 +347,5 @@ def build_pipeline(robot: Robot, topics: Mapping[str, Topic], t0: int, engine: A
             raise ConfigError(f"outputs[{i}].decode: {error}") from None
         outputs.append((output.port, output.to, decoder))
     resets = [rule.topic for rule in robot.on if rule.do == "network.reset"]
+    t0 -= t0 % engine.dt_ns  # on the beat of sensors that keep to whole milliseconds, not between two of theirs
     return Pipeline(engine, inputs, outputs, resets, int(robot.window_s * SECOND), t0)

@@ -300,12 +300,14 @@ class Service:
         for observe in self.observers:
             observe(outcome)
         for decided in outcome.decided:
+            self.outputs[decided.output].decisions += 1
+        # After a silence many fall due at once: the newest of each output is what it says now.
+        for decided in {decided.output: decided for decided in outcome.decided}.values():
             self._decided(decided)
 
     def _decided(self, decided: Decided) -> None:
         state = self.outputs[decided.output]
         decision = decided.decision
-        state.decisions += 1
         state.t, state.value, state.label, state.scores = (
             decision.t,
             decision.value,

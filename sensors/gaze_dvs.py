@@ -28,6 +28,8 @@ from sensors.gaze_world import World, shared
 
 BUFFERED_NS = 100_000_000
 """Events that a reader later than this should have read are lost, nobody knows how many."""
+AT_ONCE = 5
+"""Packets' worth that a late reader finds in one packet, at most: so it catches up, and takes no long turn."""
 SMALLEST_THRESHOLD = 0.01
 """A pixel whose drawn threshold were zero or negative would never stop firing."""
 NOISE_STEPS = 256
@@ -114,8 +116,9 @@ class Retina:
         lost = 0
         if behind > BUFFERED_NS:
             self._restart(self._time + behind // STEP_NS * STEP_NS)
-            lost = -1
-        t, data = self.steps(self._camera.steps)
+            lost, behind = -1, 0
+        packets = 1 + min(behind // (self._camera.steps * STEP_NS), AT_ONCE - 1)
+        t, data = self.steps(packets * self._camera.steps)
         return Packet(self._topic, t, data, self._time, lost=lost)
 
     def steps(self, n: int) -> tuple[NDArray[np.int64], NDArray[Any]]:

@@ -27,6 +27,8 @@ from sensors.gaze_definition import GazeAdapter
 from sensors.gaze_faults import GazeFault, delivering
 from sensors.gaze_world import World, shared
 
+AT_ONCE = 5
+"""Samples that a late reader finds in one packet, at most: so it catches up, and takes no long turn."""
 BLOCK = 1024
 """Samples whose noise is drawn at once: the same noise whoever asks for how many."""
 
@@ -89,8 +91,8 @@ class Gyroscope:
         lost = max(int(behind * self._gyro.rate_hz / SECOND) + 1 - self._gyro.fifo, 0)
         if lost:
             self._skip(lost)
-        t, data = self.samples(1)
-        return Packet(self._topic, t, data, int(t[-1]) + 1, lost=lost)
+        t, data = self.samples(1 + min(int(behind * self._gyro.rate_hz / SECOND) - lost, AT_ONCE - 1))
+        return Packet(self._topic, t, data, int(t[-1]), lost=lost)
 
     def samples(self, n: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The next `n` samples: times, and rates (n, 3) in rad/s."""

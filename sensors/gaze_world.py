@@ -92,7 +92,7 @@ def shared(definition: GazeWorld, clock: Clock) -> Iterator[World]:
     worlds = _worlds.setdefault(clock, {})
     held = worlds.get(definition.name)
     if held is None:
-        held = worlds[definition.name] = _Held(World(definition, clock.now()))
+        held = worlds[definition.name] = _Held(World(definition, clock.now() // STEP_NS * STEP_NS))
     elif held.world.definition != definition:
         raise ConfigError(_difference(definition, held.world.definition))
     held.holders += 1

@@ -23,7 +23,7 @@ TOGETHER = [f"tests/{name}" for name in ("unit", "property", "reference", "confo
 """Bound by the processor: two at a time."""
 ALONE = [f"tests/{name}" for name in ("e2e", "fault", "bench")]
 """With deadlines on the machine's clock: one at a time."""
-PACKAGES = ["runtime", "sensors", "actuators", "nets", "tests", "deploy"]
+PACKAGES = ["runtime", "sensors", "actuators", "nets", "tests", "deploy", "training"]
 
 
 def main(argv: list[str]) -> int:

@@ -11,7 +11,7 @@ import json
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from training.gaze_data import Pairs, join, record, steer_kicks, steer_open, ste
 from training.gaze_export import graph_of
 from training.gaze_fit import fit
 from training.gaze_loop import Result, Steering, Way, hold
-from training.gaze_network import GazeNetwork, Layer, line, plane
+from training.gaze_network import LEVELS, GazeNetwork, Layer, line, plane
 
 WORLD: Mapping[str, Any] = {
     "base_sd_rad_s": 3.0, "bump_rad_s": 8.0, "target_log_contrast": 1.0, "log_contrast": 0.3,
@@ -39,6 +39,10 @@ TRAINED = 100_000
 TUNED = 90_000
 """First seeds of the worlds that the network is trained in, and that its gains are chosen in."""
 GAINS = ((1.0, 160.0), (2.0, 160.0), (2.0, 250.0), (3.0, 250.0))
+FINENESS = (0.5, 1.0)
+"""Times the levels of training: from coarse to fine."""
+AS_WELL = 1.01
+"""Times the least error."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +62,19 @@ class Plan:
     """The share of samples that each sensor is blanked in."""
     cut: tuple[str, ...]
     """Sensors that the first worlds lack, one each, while the network is in control."""
+    seen: Mapping[str, float] = field(default_factory=dict)
+    """What is otherwise in the world."""
+    handling: float = 1.0
+    """Operations that a change costs besides those of its targets."""
     kick_rad_s: float = 0.0
     """What pushes the gaze off the target now and then while the network is in control: it must find it again."""
 
     def world(self, seed: int) -> GazeWorld:
-        return GazeWorld(shape=self.shape, seed=seed, **WORLD)
+        return GazeWorld(shape=self.shape, seed=seed, **self.table)
+
+    @property
+    def table(self) -> dict[str, Any]:
+        return {**WORLD, **self.seen}
 
 
 PLANS = {
@@ -71,17 +83,17 @@ PLANS = {
         price=2e-4, blanked={"camera": 0.08, "dvs": 0.08, "gyro": 0.0}, cut=("camera", "dvs") * 4,
     ),
     2: Plan(
-        (64, 64), plane(), worlds=60, milliseconds=2_400, every=8, steps=(2500, 2500, 3000, 8000), size=32, rate=1.5e-3,
-        price=5e-6, blanked={"camera": 0.08, "dvs": 0.08, "gyro": 0.05}, cut=("camera", "dvs", "gyro") * 4,
-        kick_rad_s=10.0,
+        (64, 64), plane(), worlds=60, milliseconds=2_400, every=8, steps=(2500, 2500, 3000, 7000), size=32, rate=1.5e-3,
+        price=1e-5, blanked={"camera": 0.08, "dvs": 0.08, "gyro": 0.05}, cut=("camera", "dvs", "gyro") * 4,
+        seen={"target_log_contrast": 1.5}, handling=64.0, kick_rad_s=10.0,
     ),
 }  # fmt: skip
 
 
-def train(plan: Plan, seed: int, say: Any) -> tuple[GazeNetwork, float, float]:
-    """(network, gain, pull)."""
+def train(plan: Plan, seed: int, say: Any) -> GazeNetwork:
+    """All rounds."""
     torch.manual_seed(seed)
-    network = GazeNetwork(plan.shape, plan.layers)
+    network = GazeNetwork(plan.shape, plan.layers, plan.handling)
     say(f"{sum(network.macs.values())} multiply-adds a pass, {sum(p.numel() for p in network.parameters())} parameters")
     axes = len(plan.world(0).axes)
     n, first = plan.worlds, TRAINED + 1000 * seed
@@ -103,8 +115,7 @@ def train(plan: Plan, seed: int, say: Any) -> tuple[GazeNetwork, float, float]:
             price=plan.price * (1.0 if k else 0.3), blanked=plan.blanked, size=plan.size, seed=seed + k, say=say,
         )  # fmt: skip
         parts[0] = _half(parts[0])
-    gain, pull = _gains(plan, network, say)
-    return network, gain, pull
+    return network
 
 
 def _student(plan: Plan, network: GazeNetwork, worlds: Sequence[GazeWorld], seed: int) -> Pairs:
@@ -123,14 +134,22 @@ def _student(plan: Plan, network: GazeNetwork, worlds: Sequence[GazeWorld], seed
     return record(worlds, plan.milliseconds, plan.every, steer, THRESHOLD, without)
 
 
-def _gains(plan: Plan, network: GazeNetwork, say: Any) -> tuple[float, float]:
-    """The gains that hold best in worlds seen in neither training nor evaluation."""
-    ways = [Way(f"gain {g}, pull {p}", gain=g, pull=p) for g, p in GAINS]
-    results = hold(network, ways, _worlds(plan, TUNED, 2), 6.0, THRESHOLD)
-    for result in results:
-        say(f"{result.way.name}: {result.rms_px:.2f} px, {result.operations / 1e6:.2f} M operations/s")
-    best = min(results, key=lambda r: r.rms_px).way
-    return best.gain, best.pull
+def choose(plan: Plan, network: GazeNetwork, say: Any) -> Way:
+    """The gains that hold best, then the coarsest levels that hold about as well, in worlds of neither training nor
+    evaluation.
+    """
+    worlds = _worlds(plan, TUNED, 2)
+
+    def best(ways: Sequence[Way], slack: float) -> Way:
+        results = hold(network, ways, worlds, 6.0, THRESHOLD)
+        for result in results:
+            say(f"{result.way.name}: {result.rms_px:.2f} px, {result.operations / 1e6:.2f} M operations/s")
+        least = min(result.rms_px for result in results)
+        return next(result.way for result in results if result.rms_px <= least * slack)
+
+    way = best([Way(f"gain {g}, pull {p}", gain=g, pull=p) for g, p in GAINS], 1.0)
+    finer = [replace(way, name=f"levels {LEVELS * f:g}", fineness=f) for f in FINENESS]
+    return best(finer, AS_WELL)
 
 
 def _worlds(plan: Plan, first: int, n: int) -> list[GazeWorld]:
@@ -146,15 +165,16 @@ def _rms(pairs: Pairs) -> float:
     return float((pairs.error_px.astype(float) ** 2).mean() ** 0.5)
 
 
-def evaluate(plan: Plan, network: GazeNetwork, gain: float, pull: float, seeds: Sequence[int], seconds: float) -> str:
+def evaluate(plan: Plan, network: GazeNetwork, chosen: Way, seeds: Sequence[int], seconds: float) -> str:
     """The table of all ways of running it."""
     ways = [Way("no control", 0.0, steered=False), Way("dense 1 kHz", 0.0)]
     ways += [Way(f"dense 1 kHz, cached, DVS {1000 // p} Hz", 0.0, dvs_period=p, cached=True) for p in (1, 10)]
     ways += [Way(f"dense {1000 // p} Hz", 0.0, period=p) for p in (2, 5, 10, 20)]
-    ways += [Way(f"sigma-delta L x {f:g}", f) for f in (0.5, 1.0, 2.0)]
-    ways += [Way(f"sigma-delta without {s}", without=(s,)) for s in ("camera", "dvs", "gyro")]
-    ways += [Way("sigma-delta, hysteresis 0.25", hysteresis=0.25)]
-    ways = [replace(way, gain=gain, pull=pull) for way in ways]
+    f = chosen.fineness
+    ways += [Way(f"sigma-delta L x {by:g}", f * by) for by in (0.5, 1.0, 2.0)]
+    ways += [Way(f"sigma-delta without {s}", f, without=(s,)) for s in ("camera", "dvs", "gyro")]
+    ways += [Way("sigma-delta, hysteresis 0.25", f, hysteresis=0.25)]
+    ways = [replace(way, gain=chosen.gain, pull=chosen.pull) for way in ways]
     results = hold(network, ways, [plan.world(seed) for seed in seeds], seconds, THRESHOLD)
     return "\n".join([_HEAD, *(_row(r) for r in results)])
 
@@ -187,21 +207,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stdout.flush()
 
     if options.weights:
-        stored = torch.load(options.weights)
-        network, gain, pull = GazeNetwork(plan.shape, plan.layers), stored["gain"], stored["pull"]
-        network.load_state_dict(stored["weights"])
+        network = GazeNetwork(plan.shape, plan.layers, plan.handling)
+        network.load_state_dict(torch.load(options.weights))
     else:
-        network, gain, pull = train(plan, options.seed, say)
-        stored = {"weights": network.state_dict(), "gain": gain, "pull": pull}
-        torch.save(stored, options.out.with_suffix(".pt"))
-    metadata = {"world": {**WORLD, "shape": list(plan.shape)}, "dvs_threshold": THRESHOLD}
+        network = train(plan, options.seed, say)
+        torch.save(network.state_dict(), options.out.with_suffix(".pt"))
+    way = choose(plan, network, say)
+    metadata = {"world": {**plan.table, "shape": list(plan.shape)}, "dvs_threshold": THRESHOLD}
     scale = plan.world(0).pixels_per_rad
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExportWarning)
-        write(options.out, graph_of(network, gain, pull, scale, {"gaze": json.dumps(metadata)}))
-    say(f"{options.out}: gain {gain}, pull {pull}")
+        write(options.out, graph_of(network, way, scale, {"gaze": json.dumps(metadata)}))
+    say(f"{options.out}: {way.name}, gain {way.gain}, pull {way.pull}")
     if options.seconds:
-        say(evaluate(plan, network, gain, pull, (0, 1, 2), options.seconds))
+        say(evaluate(plan, network, way, (0, 1, 2), options.seconds))
 
 
 if __name__ == "__main__":

@@ -16,15 +16,14 @@ from nets import nodes as n
 from nets.graph import Graph
 from nets.sigma_delta.node import SigmaDelta, Surface
 from training.gaze_bench import SURFACE_S, TURN_S
+from training.gaze_loop import Way
 from training.gaze_network import INPUT_LEVELS, LEVELS, Conv, GazeNetwork
 
 SURFACES = {"dvs": 1.0 / SURFACE_S, "turn": 1.0 / TURN_S}
 
 
-def graph_of(
-    network: GazeNetwork, gain: float, pull: float, pixels_per_rad: float, metadata: Mapping[str, Any]
-) -> Graph:
-    """Outputs `command`, `error` and `rate`."""
+def graph_of(network: GazeNetwork, way: Way, pixels_per_rad: float, metadata: Mapping[str, Any]) -> Graph:
+    """Outputs `command`, `error` and `rate`, with the gains and the levels of this way of running it."""
     nodes: dict[str, n.Node] = {}
     edges: list[tuple[str, str]] = []
     sends: dict[str, str] = {}
@@ -55,7 +54,7 @@ def graph_of(
             bias = rest[0] if rest else None
             if layer.name == "out":
                 assert bias is not None
-                for output, w, b in _outputs(weight, bias, gain, pull, pixels_per_rad):
+                for output, w, b in _outputs(weight, bias, way.gain, way.pull, pixels_per_rad):
                     nodes[f"{output}_weights"], nodes[output] = n.Affine(w, b), n.Output((len(b),))
                     edges += [(flattened(source), f"{output}_weights"), (f"{output}_weights", output)]
                 continue
@@ -72,7 +71,7 @@ def graph_of(
                 edges.append((flattened(source), key))
             edges.append((key, layer.name))
         if layer.name != "out":
-            nodes[layer.name] = SigmaDelta(levels=LEVELS)
+            nodes[layer.name] = SigmaDelta(levels=LEVELS * way.fineness)
             sends[layer.name] = layer.name
     return Graph(nodes, edges, metadata)
 

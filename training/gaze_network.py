@@ -92,8 +92,10 @@ def _eye(name: str) -> tuple[Layer, ...]:
 class GazeNetwork(nn.Module):
     """Errors in px, then rates in rad/s, of each axis, from what the four inputs hold."""
 
-    def __init__(self, shape: tuple[int, int], layers: tuple[Layer, ...]) -> None:
+    def __init__(self, shape: tuple[int, int], layers: tuple[Layer, ...], handling: float = 1.0) -> None:
+        """`handling`: operations that a change costs besides those of its targets."""
         super().__init__()
+        self.handling = handling
         self.layers = layers
         self.shapes: dict[str, tuple[int, ...]] = {
             "camera": (1, *shape), "dvs": (2, *shape), "gyro": (3,), "turn": (3,),
@@ -132,7 +134,7 @@ class GazeNetwork(nn.Module):
         total: Tensor = torch.zeros(())
         for name, a in one.items():
             quanta = (other[name] - a).abs() * LEVELS
-            total = total + ((quanta / (1.0 + quanta)) * (1.0 + self.fan_out[name])).flatten(1).sum(1)
+            total = total + ((quanta / (1.0 + quanta)) * (self.handling + self.fan_out[name])).flatten(1).sum(1)
         return total
 
     def _targets(self, name: str) -> Tensor:

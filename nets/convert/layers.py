@@ -69,7 +69,7 @@ def relu_network(graph: Graph) -> Graph:
             nodes[name] = node
         elif isinstance(node, (n.Input, *LINEAR)):
             nodes[name] = node
-            if _said(name, node) == "relu":
+            if _said(name, node) == "relu" and not _rectified(graph, name):
                 exit_of[name] = f"{name}_relu"
                 nodes[exit_of[name]] = Activation()
                 edges.append((name, exit_of[name]))
@@ -110,6 +110,14 @@ def _quantises(graph: Graph, name: str) -> bool:
     while len(sources) == 1 and isinstance(graph.nodes[sources[0]], n.Flatten):
         sources = graph.into(sources[0])
     return len(sources) == 1 and isinstance(graph.nodes[sources[0]], n.Input)
+
+
+def _rectified(graph: Graph, name: str) -> bool:
+    """Whether ReLUs alone read it, so that one more would change nothing."""
+    readers = [graph.nodes[reader] for reader in graph.out_of(name)]
+    return bool(readers) and all(
+        isinstance(reader, (Activation, SigmaDelta)) and bool((reader.slope == 0).all()) for reader in readers
+    )
 
 
 def _said(name: str, node: n.Node) -> str | None:

@@ -31,8 +31,8 @@ PARTS = {
     "tick-float64": (67, 1.0),
     "continuous-float32": (37, 0.5),
     "continuous-float64": (37, 0.5),
-    "sigma-delta-float32": (30, 0.4),
-    "sigma-delta-float64": (30, 0.4),
+    "sigma-delta-float32": (37, 0.5),
+    "sigma-delta-float64": (37, 0.5),
 }
 """For each about how many functions it is, and how long it takes beside the others: for sharing and for progress."""
 LOAD = 0.03

@@ -1,10 +1,11 @@
 """Delivers changes to a unit's sums: z[target] += d gain weight, rectangle by rectangle.
 
-    z[n + r nstride + j] += d gain w[r wstride + j]      for r < ny, j < run
+    z[n + r nstride + j] += d gain w[r wstride + j]      for r < rows, j < run
 
-Changes of one place that reach the same rectangles, such as the channels of a pixel, are added in one pass over them:
-each sum has the order of the changes either way, so their number in a pass changes no bit. Where the weights of a
-place's sources also lie equally far apart, one row of stamps serves all of them: tables that stay in the cache.
+A place of the source (the channels of a pixel, or one neuron) says where its rectangles begin, among the sums and among
+the weights; what they look like from there, its shape, it has in common with most others: tables that stay in the
+cache. A shape is cut into pieces as wide as vectors. Changes whose rectangles are the same, one behind the other, are a
+group: its sums are read and written once. Every sum has the order of the changes, so that groups change no bit.
 """
 
 from __future__ import annotations
@@ -13,168 +14,124 @@ import numpy as np
 
 from nets.kernels import sigma_layout as L
 from nets.kernels.jit import op
-from nets.kernels.simd import add_rows
+from nets.kernels.sigma_add import add_chunk
+from nets.kernels.sigma_reach import reach
 
 
 @op
-def deliver(table, ints, weights, real, di, conn, z_at, index_at, change_at, n):  # type: ignore[no-untyped-def]
-    """Add n changes (index, d) of a source; return the synaptic operations, weighted and as single additions."""
-    ptr_at = np.uint64(table[conn + L.C_PTR])
-    stamp_at = np.uint64(table[conn + L.C_STAMP])
-    gain_at = np.uint64(table[conn + L.C_GAIN])
-    nstride = np.uint64(table[conn + L.C_NSTRIDE])
-    alike = table[conn + L.C_ALIKE] != 0
-    site = np.uint32(table[table[L.H_UNIT_AT] + table[conn + L.C_SRC] * L.U_SIZE + L.U_SITE])
-    share = np.uint32(table[conn + L.C_SHARE])
-    apart = np.uint64(table[conn + L.C_APART])
+def deliver(  # type: ignore[no-untyped-def]
+    table, ints, weights, real, dyn, di, marks, conn, unit, z_at, index_at, change_at, n, marking
+):
+    """Add n changes (index, d), by rising index; return the synaptic operations, weighted and as single additions."""
+    groups, synops, adds = grouped(table, ints, weights, real, dyn, di, conn, index_at, change_at, n)
     z = np.uint64(z_at)
-    synops = 0
-    adds = 0
-    e = 0
-    while e < n:
-        index = np.uint64(index_at + e)
-        change = np.uint64(change_at + e)
-        group = 1
-        magnitude = abs(di[change])
-        if alike:
-            first = np.uint32(di[index]) // site * site
-            while group < 4 and e + group < n:
-                other = np.uint32(di[index + np.uint64(group)])
-                if other < first or other - first >= site:
-                    break
-                group += 1
-            group = 2 if group == 3 else group
-            for more in range(1, group):
-                magnitude += abs(di[change + np.uint64(more)])
-        ptr = ptr_at + np.uint64(np.uint32(di[index]) // share)
-        many = ints[ptr + np.uint64(1)] - ints[ptr]
-        new = 0
-        if group == 4:
-            u0 = np.uint32(di[index + np.uint64(0)])
-            i0 = np.uint64(ints[ptr_at + np.uint64(u0 // share)])
-            a0 = np.uint64(u0 % share) * apart
-            d0 = weights.dtype.type(di[change + np.uint64(0)])
-            u1 = np.uint32(di[index + np.uint64(1)])
-            i1 = np.uint64(ints[ptr_at + np.uint64(u1 // share)])
-            a1 = np.uint64(u1 % share) * apart
-            d1 = weights.dtype.type(di[change + np.uint64(1)])
-            u2 = np.uint32(di[index + np.uint64(2)])
-            i2 = np.uint64(ints[ptr_at + np.uint64(u2 // share)])
-            a2 = np.uint64(u2 % share) * apart
-            d2 = weights.dtype.type(di[change + np.uint64(2)])
-            u3 = np.uint32(di[index + np.uint64(3)])
-            i3 = np.uint64(ints[ptr_at + np.uint64(u3 // share)])
-            a3 = np.uint64(u3 % share) * apart
-            d3 = weights.dtype.type(di[change + np.uint64(3)])
-            for s in range(many):
-                k = np.uint64(s)
-                at = stamp_at + (i0 + k) * np.uint64(L.S_SIZE)
-                to = z + np.uint64(ints[at + np.uint64(L.S_N)])
-                rows = ints[at + np.uint64(L.S_NY)]
-                run = np.uint64(ints[at + np.uint64(L.S_RUN)])
-                stride = np.uint64(ints[at + np.uint64(L.S_WSTRIDE)])
-                new += ints[at + np.uint64(L.S_SYNOPS)]
-                w0 = np.uint64(ints[stamp_at + (i0 + k) * np.uint64(L.S_SIZE)]) + a0
-                f0 = d0 * weights[gain_at + i0 + k]
-                w1 = np.uint64(ints[stamp_at + (i1 + k) * np.uint64(L.S_SIZE)]) + a1
-                f1 = d1 * weights[gain_at + i1 + k]
-                w2 = np.uint64(ints[stamp_at + (i2 + k) * np.uint64(L.S_SIZE)]) + a2
-                f2 = d2 * weights[gain_at + i2 + k]
-                w3 = np.uint64(ints[stamp_at + (i3 + k) * np.uint64(L.S_SIZE)]) + a3
-                f3 = d3 * weights[gain_at + i3 + k]
-                for _ in range(rows):
-                    add_rows(real, to, weights, (w0, w1, w2, w3), (f0, f1, f2, f3), run)
-                    to += nstride
-                    w0 += stride
-                    w1 += stride
-                    w2 += stride
-                    w3 += stride
-        elif group == 2:
-            u0 = np.uint32(di[index + np.uint64(0)])
-            i0 = np.uint64(ints[ptr_at + np.uint64(u0 // share)])
-            a0 = np.uint64(u0 % share) * apart
-            d0 = weights.dtype.type(di[change + np.uint64(0)])
-            u1 = np.uint32(di[index + np.uint64(1)])
-            i1 = np.uint64(ints[ptr_at + np.uint64(u1 // share)])
-            a1 = np.uint64(u1 % share) * apart
-            d1 = weights.dtype.type(di[change + np.uint64(1)])
-            for s in range(many):
-                k = np.uint64(s)
-                at = stamp_at + (i0 + k) * np.uint64(L.S_SIZE)
-                to = z + np.uint64(ints[at + np.uint64(L.S_N)])
-                rows = ints[at + np.uint64(L.S_NY)]
-                run = np.uint64(ints[at + np.uint64(L.S_RUN)])
-                stride = np.uint64(ints[at + np.uint64(L.S_WSTRIDE)])
-                new += ints[at + np.uint64(L.S_SYNOPS)]
-                w0 = np.uint64(ints[stamp_at + (i0 + k) * np.uint64(L.S_SIZE)]) + a0
-                f0 = d0 * weights[gain_at + i0 + k]
-                w1 = np.uint64(ints[stamp_at + (i1 + k) * np.uint64(L.S_SIZE)]) + a1
-                f1 = d1 * weights[gain_at + i1 + k]
-                for _ in range(rows):
-                    add_rows(real, to, weights, (w0, w1), (f0, f1), run)
-                    to += nstride
-                    w0 += stride
-                    w1 += stride
-        else:
-            u0 = np.uint32(di[index + np.uint64(0)])
-            i0 = np.uint64(ints[ptr_at + np.uint64(u0 // share)])
-            a0 = np.uint64(u0 % share) * apart
-            d0 = weights.dtype.type(di[change + np.uint64(0)])
-            for s in range(many):
-                k = np.uint64(s)
-                at = stamp_at + (i0 + k) * np.uint64(L.S_SIZE)
-                to = z + np.uint64(ints[at + np.uint64(L.S_N)])
-                rows = ints[at + np.uint64(L.S_NY)]
-                run = np.uint64(ints[at + np.uint64(L.S_RUN)])
-                stride = np.uint64(ints[at + np.uint64(L.S_WSTRIDE)])
-                new += ints[at + np.uint64(L.S_SYNOPS)]
-                w0 = np.uint64(ints[stamp_at + (i0 + k) * np.uint64(L.S_SIZE)]) + a0
-                f0 = d0 * weights[gain_at + i0 + k]
-                for _ in range(rows):
-                    add_rows(real, to, weights, (w0,), (f0,), run)
-                    to += nstride
-                    w0 += stride
-        synops += new * group
-        adds += new * magnitude
-        e += group
+    offsets = np.uint64(table[L.H_GROUP_W])
+    factors = np.uint64(table[L.H_GROUP_F])
+    group = np.uint64(table[L.H_GROUPS])
+    even = table[conn + L.C_EVEN] != 0
+    for _ in range(groups):
+        at = np.uint64(di[group + np.uint64(L.G_SHAPE)])
+        to = z + np.uint64(di[group + np.uint64(L.G_N)])
+        first = np.uint64(di[group + np.uint64(L.G_FIRST)])
+        group += np.uint64(L.G_SIZE)
+        many = np.uint64(di[group + np.uint64(L.G_FIRST)]) - first
+        chunks = ints[at + np.uint64(L.S_CHUNKS)]
+        at += np.uint64(L.S_HEAD)
+        for _ in range(chunks):
+            if not even:
+                index, change = np.uint64(index_at) + first, np.uint64(change_at) + first
+                regain(table, ints, weights, real, di, conn, index, change, at, factors + first)
+            add_chunk(real, to, weights, dyn, offsets + first, factors + first, many, ints, at)
+            at += np.uint64(L.K_HEAD) + np.uint64(L.K_SIZE) * np.uint64(ints[at + np.uint64(L.K_ROWS)])
+    if marking:
+        mark(table, ints, di, marks, unit, groups)
     return synops, adds
 
 
 @op
-def mark_reached(table, ints, di, marks, conn, unit, count, index_at, n):  # type: ignore[no-untyped-def]
-    """Put the sites that n changes reach on the unit's list; return its new length."""
-    sites = table[unit + L.U_SITES]
-    if count == sites or n == 0:
-        return count
+def grouped(table, ints, weights, real, dyn, di, conn, index_at, change_at, n):  # type: ignore[no-untyped-def]
+    """List the groups of n changes, and for each change where its weights begin and what they are multiplied with.
+
+    Returns the number of groups, and the synaptic operations.
+    """
+    places = np.uint64(table[conn + L.C_PLACE])
+    inverse = table[conn + L.C_INVERSE]
+    shift = table[conn + L.C_SHIFT]
+    share = table[conn + L.C_SHARE]
+    apart = table[conn + L.C_APART]
+    uneven = table[conn + L.C_EVEN] == 0
+    index = np.uint64(index_at)
+    change = np.uint64(change_at)
+    offset = np.uint64(table[L.H_GROUP_W])
+    factor = np.uint64(table[L.H_GROUP_F])
+    group = np.uint64(table[L.H_GROUPS])
+    groups = 0
+    synops = np.int64(0)
+    adds = np.int64(0)
+    shape = np.int32(-1)
+    target = np.int32(-1)
+    work = np.int64(0)
+    e = np.uint64(0)
+    last = np.uint64(n)
+    while e < last:
+        i = np.int64(di[index + e])
+        own = (i * inverse) >> shift
+        place = places + np.uint64(own * L.P_SIZE)
+        first = own * share
+        end = first + share
+        w = ints[place + np.uint64(L.P_W)] - first * apart
+        gain = weights[np.uint64(ints[place + np.uint64(L.P_GAIN)])]
+        if ints[place + np.uint64(L.P_SHAPE)] != shape or ints[place + np.uint64(L.P_N)] != target or uneven:
+            shape = ints[place + np.uint64(L.P_SHAPE)]
+            target = ints[place + np.uint64(L.P_N)]
+            work = np.int64(ints[np.uint64(shape) + np.uint64(L.S_SYNOPS)])
+            di[group + np.uint64(L.G_SHAPE)] = shape
+            di[group + np.uint64(L.G_N)] = target
+            di[group + np.uint64(L.G_FIRST)] = e
+            group += np.uint64(L.G_SIZE)
+            groups += 1
+        before = e
+        quanta = np.int64(0)
+        while True:
+            d = di[change + e]
+            dyn[offset + e] = w + i * apart
+            real[factor + e] = weights.dtype.type(d) * gain
+            quanta += abs(np.int64(d))
+            e += np.uint64(1)
+            i = np.int64(di[index + e])
+            if e == last or i >= end or uneven:
+                break
+        synops += work * np.int64(e - before)
+        adds += work * quanta
+    di[group + np.uint64(L.G_FIRST)] = n
+    return groups, synops, adds
+
+
+@op
+def regain(table, ints, weights, real, di, conn, index, change, chunk, to):  # type: ignore[no-untyped-def]
+    """What the one change of a group is multiplied with, where a source has several gains: that of a chunk."""
+    own = (np.int64(di[index]) * table[conn + L.C_INVERSE]) >> table[conn + L.C_SHIFT]
+    gains = ints[np.uint64(table[conn + L.C_PLACE] + own * L.P_SIZE + L.P_GAIN)]
+    gain = weights[np.uint64(gains + ints[chunk + np.uint64(L.K_GAIN)])]
+    real[to] = weights.dtype.type(di[change]) * gain
+
+
+@op
+def mark(table, ints, di, marks, unit, groups):  # type: ignore[no-untyped-def]
+    """Mark the sites that the groups reach."""
     mark_at = np.uint64(table[unit + L.U_MARK])
-    list_at = table[unit + L.U_LIST]
-    if sites == 1:
-        marks[mark_at] = 1
-        di[np.uint64(list_at)] = 0
-        return 1
-    ptr_at = np.uint64(table[conn + L.C_PTR])
-    stamp_at = np.uint64(table[conn + L.C_STAMP])
-    sstride = table[conn + L.C_SSTRIDE]
-    alike = table[conn + L.C_ALIKE] != 0
-    block = np.int32(table[table[L.H_UNIT_AT] + table[conn + L.C_SRC] * L.U_SIZE + L.U_SITE])
-    share = np.uint32(table[conn + L.C_SHARE])
-    before = np.int32(-1)
-    for e in range(n):
-        i = di[np.uint64(index_at + e)]
-        if alike:
-            if before >= 0 and i // block == before:
-                continue
-            before = i // block
-        ptr = ptr_at + np.uint64(np.uint32(i) // share)
-        for s in range(ints[ptr], ints[ptr + np.uint64(1)]):
-            at = stamp_at + np.uint64(s) * np.uint64(L.S_SIZE)
-            site = ints[at + np.uint64(L.S_SITE)]
-            many = ints[at + np.uint64(L.S_SITES)]
-            for _ in range(ints[at + np.uint64(L.S_NY)]):
-                for p in range(site, site + many):
-                    if marks[mark_at + np.uint64(p)] == 0:
-                        marks[mark_at + np.uint64(p)] = 1
-                        di[np.uint64(list_at + count)] = p
-                        count += 1
-                site += sstride
-    return count
+    if table[unit + L.U_SITES] == 1:
+        marks[mark_at] = np.uint64(1)
+        return
+    inverse = table[unit + L.U_INVERSE]
+    shift = table[unit + L.U_SHIFT]
+    group = np.uint64(table[L.H_GROUPS])
+    for _ in range(groups):
+        at = np.uint64(di[group + np.uint64(L.G_SHAPE)])
+        site = np.uint64((np.int64(di[group + np.uint64(L.G_N)]) * inverse) >> shift)
+        group += np.uint64(L.G_SIZE)
+        rows = ints[at + np.uint64(L.S_ROWS)]
+        at += np.uint64(ints[at + np.uint64(L.S_ROWS_AT)])
+        for _ in range(rows):
+            reach(marks, mark_at, site + np.uint64(ints[at]), np.uint64(ints[at + np.uint64(1)]))
+            at += np.uint64(2)

@@ -16,10 +16,10 @@ import numpy as np
 from nets.kernels import continuous_layout as C
 from nets.kernels import sigma_layout as L
 from nets.kernels.jit import entry, op
-from nets.kernels.sigma_deliver import deliver, mark_reached
-from nets.kernels.sigma_quantise import quantise
+from nets.kernels.sigma_deliver import deliver
+from nets.kernels.sigma_quantise import faded_alike, quantise
 from nets.kernels.sigma_show import show, tell
-from nets.kernels.sigma_simd import LANES, gather
+from nets.kernels.sigma_simd import gather, lanes
 from nets.kernels.sigma_take import first_event, take
 
 DONE, FULL = 0, 1
@@ -83,25 +83,28 @@ def update(table, ints, weights, coef, real, wide, dyn, di, marks, unit, t):  # 
     """One unit at moment t; return its changes, and whether all of it was looked at."""
     counters = table[C.H_COUNTERS]
     everywhere = forget(table, coef, real, wide, dyn, unit, t)
-    if table[unit + L.U_CONN1] > table[unit + L.U_CONN0]:
-        rebuilt = receive(table, ints, weights, coef, real, dyn, di, marks, unit)
-        everywhere = everywhere or rebuilt
     if dyn[table[unit + L.U_FRESH]] != 0:
-        dyn[table[unit + L.U_FRESH]] = 0
         everywhere = True
+    if table[unit + L.U_CONN1] > table[unit + L.U_CONN0]:
+        rebuilt = receive(table, ints, weights, coef, real, dyn, di, marks, unit, everywhere)
+        everywhere = everywhere or rebuilt
+    dyn[table[unit + L.U_FRESH]] = 0
     if not everywhere and dyn[table[unit + L.U_COUNT]] == 0:
         dyn[table[unit + L.U_CH_N]] = 0
         return 0, False
-    changes, looked, saturated = quantise(table, coef, real, wide, dyn, di, marks, unit, everywhere)
+    changes, looked, saturated, alive = quantise(table, coef, real, wide, dyn, di, marks, unit, everywhere)
     dyn[counters + L.N_TOUCHES] += looked
     dyn[counters + L.N_SATURATED] += saturated
-    rest(table, coef, real, wide, dyn, unit)
+    rest(table, coef, real, wide, dyn, unit, alive)
     return changes, everywhere
 
 
 @op
-def receive(table, ints, weights, coef, real, dyn, di, marks, unit):  # type: ignore[no-untyped-def]
-    """Take the changes of the unit's sources in, or rebuild its sums and return True."""
+def receive(table, ints, weights, coef, real, dyn, di, marks, unit, everywhere):  # type: ignore[no-untyped-def]
+    """Take the changes of the unit's sources in, or rebuild its sums and return True.
+
+    What is reached is marked, but for a unit that is looked at everywhere.
+    """
     counters = table[C.H_COUNTERS]
     changed = 0
     lasting = 0
@@ -124,9 +127,11 @@ def receive(table, ints, weights, coef, real, dyn, di, marks, unit):  # type: ig
     dyn[table[unit + L.U_ADDED]] = 0 if rebuilt else added
     if rebuilt:
         dyn[counters + L.N_REBUILT] += 1
+        z = np.uint64(table[unit + L.U_Z])
+        bias = np.uint64(table[unit + L.U_BIAS])
         for i in range(table[unit + L.U_N]):
-            real[np.uint64(table[unit + L.U_Z] + i)] = coef[np.uint64(table[unit + L.U_BIAS] + i)]
-    count = dyn[table[unit + L.U_COUNT]]
+            real[z + np.uint64(i)] = coef[bias + np.uint64(i)]
+    marking = not (rebuilt or everywhere)
     for c in range(table[unit + L.U_CONN0], table[unit + L.U_CONN1]):
         conn = table[L.H_CONN_AT] + c * L.C_SIZE
         source = table[L.H_UNIT_AT] + table[conn + L.C_SRC] * L.U_SIZE
@@ -139,12 +144,13 @@ def receive(table, ints, weights, coef, real, dyn, di, marks, unit):  # type: ig
             change_at = table[L.H_SCRATCH_D]
             n = holding(table, di, source, index_at, change_at)
         if n > 0:
-            synops, adds = deliver(table, ints, weights, real, di, conn, z_at, index_at, change_at, n)
+            synops, adds = deliver(
+                table, ints, weights, real, dyn, di, marks, conn, unit, z_at, index_at, change_at, n, marking
+            )
             dyn[counters + L.N_SYNOPS] += synops
             dyn[counters + L.N_ADDS] += adds
-            if not rebuilt:
-                count = mark_reached(table, ints, di, marks, conn, unit, count, index_at, n)
-    dyn[table[unit + L.U_COUNT]] = count
+            if marking:
+                dyn[table[unit + L.U_COUNT]] = 1
     return rebuilt
 
 
@@ -155,16 +161,9 @@ def holding(table, di, source, index_at, change_at):  # type: ignore[no-untyped-
     size = np.uint64(table[source + L.U_N])
     n = np.uint64(0)
     i = np.uint64(0)
-    while i + np.uint64(LANES) <= size:
-        n += np.uint64(gather(di, q_at + i, np.uint64(index_at) + n, np.uint64(change_at) + n, i))
-        i += np.uint64(LANES)
     while i < size:
-        q = di[q_at + i]
-        if q != 0:
-            di[np.uint64(index_at) + n] = i
-            di[np.uint64(change_at) + n] = q
-            n += np.uint64(1)
-        i += np.uint64(1)
+        n += np.uint64(gather(di, q_at + i, np.uint64(index_at) + n, np.uint64(change_at) + n, i, size - i))
+        i += lanes(di)
     return np.int64(n)
 
 
@@ -177,31 +176,40 @@ def forget(table, coef, real, wide, dyn, unit, t):  # type: ignore[no-untyped-de
     if awake == 0 or passed == 0:
         return False
     if awake & L.DRIVE_AWAKE:
-        a = math.exp(-coef[table[unit + L.U_DRIVE_LEAK]] * passed)
+        a = real.dtype.type(math.exp(-coef[table[unit + L.U_DRIVE_LEAK]] * passed))
+        zl = np.uint64(table[unit + L.U_ZL])
         for i in range(table[unit + L.U_N]):
-            at = np.uint64(table[unit + L.U_ZL] + i)
-            real[at] = np.float64(real[at]) * a
+            real[zl + np.uint64(i)] *= a
     if awake & L.COPY_AWAKE:
         a = math.exp(-coef[table[unit + L.U_LEAK]] * passed)
+        copy = np.uint64(table[unit + L.U_COPY])
         for i in range(table[unit + L.U_N]):
-            wide[np.uint64(table[unit + L.U_COPY] + i)] *= a
+            wide[copy + np.uint64(i)] *= a
     return True
 
 
 @op
-def rest(table, coef, real, wide, dyn, unit):  # type: ignore[no-untyped-def]
-    """Note whether anything is left that leaks; what is not worth a quantum's 2**-40 is set to nothing."""
+def rest(table, coef, real, wide, dyn, unit, alive):  # type: ignore[no-untyped-def]
+    """Note whether anything is left that leaks; what is not worth a quantum's 2**-40 is set to nothing.
+
+    `alive` is what `quantise` found of what the unit received, where one activation stands for all of its neurons.
+    """
     awake = 0
     step = table[unit + L.U_STEP]
     levels = table[unit + L.U_LEVELS]
     if table[unit + L.U_DRIVE_LEAK] >= 0:
-        for i in range(table[unit + L.U_N]):
-            if abs(real[np.uint64(table[unit + L.U_ZL] + i)]) * coef[np.uint64(levels + i * step)] > L.GONE:
-                awake = L.DRIVE_AWAKE
-                break
-        if awake == 0:
+        zl = np.uint64(table[unit + L.U_ZL])
+        if not faded_alike(table, unit):
+            alive = False
             for i in range(table[unit + L.U_N]):
-                real[np.uint64(table[unit + L.U_ZL] + i)] = 0.0
+                if abs(real[zl + np.uint64(i)]) * coef[np.uint64(levels + i * step)] > L.GONE:
+                    alive = True
+                    break
+        if alive:
+            awake = L.DRIVE_AWAKE
+        else:
+            for i in range(table[unit + L.U_N]):
+                real[zl + np.uint64(i)] = 0.0
     if table[unit + L.U_LEAK] >= 0 and table[unit + L.U_KIND] != L.SURFACE:
         left = 0
         for i in range(table[unit + L.U_N]):

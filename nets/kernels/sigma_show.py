@@ -35,28 +35,61 @@ def show(  # type: ignore[no-untyped-def]
 
     A unit that was looked at `everywhere` is compared whole: what leaks, or starts again, moves without a change sent.
     """
+    if table[unit + L.U_KIND] == L.PLAIN and table[unit + L.U_ZL] < 0 and not everywhere:
+        return show_sums(table, ints, real, wide, di, unit, changes, t, out_t, out_port, out_index, out_value, count)
+    before = np.uint64(table[unit + L.U_SHOWN])
+    external = np.uint64(table[unit + L.U_EXT])
+    list_at = np.uint64(table[unit + L.U_CH_I])
+    first = table[L.H_OUT_AT] + table[unit + L.U_OUT0] * L.O_SIZE + L.O_PORT
+    outputs = table[unit + L.U_OUT1] - table[unit + L.U_OUT0]
+    at = np.uint64(count)
     for k in range(table[unit + L.U_N] if everywhere else changes):
-        i = k if everywhere else np.int64(di[table[unit + L.U_CH_I] + k])
+        i = np.uint64(k) if everywhere else np.uint64(di[list_at + np.uint64(k)])
         value = np.float32(shown(table, coef, real, wide, di, unit, i))
-        if value != wide[table[unit + L.U_SHOWN] + i]:
-            wide[table[unit + L.U_SHOWN] + i] = value
-            for o in range(table[unit + L.U_OUT0], table[unit + L.U_OUT1]):
-                out_t[count] = t
-                out_port[count] = table[table[L.H_OUT_AT] + o * L.O_SIZE + L.O_PORT]
-                out_index[count] = ints[table[unit + L.U_EXT] + i]
-                out_value[count] = value
-                count += 1
-    return count
+        if value != wide[before + i]:
+            wide[before + i] = value
+            for o in range(outputs):
+                out_t[at] = t
+                out_port[at] = table[np.uint64(first + o * L.O_SIZE)]
+                out_index[at] = ints[external + i]
+                out_value[at] = value
+                at += np.uint64(1)
+    return np.int64(at)
+
+
+@op
+def show_sums(  # type: ignore[no-untyped-def]
+    table, ints, real, wide, di, unit, changes, t, out_t, out_port, out_index, out_value, count
+):
+    """`show`, for plain sums that stay: what `quantise` lists of them differs from what they showed."""
+    z = np.uint64(table[unit + L.U_Z])
+    before = np.uint64(table[unit + L.U_SHOWN])
+    external = np.uint64(table[unit + L.U_EXT])
+    list_at = np.uint64(table[unit + L.U_CH_I])
+    at = np.uint64(count)
+    for o in range(table[unit + L.U_OUT0], table[unit + L.U_OUT1]):
+        port = table[np.uint64(table[L.H_OUT_AT] + o * L.O_SIZE + L.O_PORT)]
+        for k in range(changes):
+            i = np.uint64(di[list_at + np.uint64(k)])
+            value = np.float32(real[z + i])
+            wide[before + i] = value
+            out_t[at] = t
+            out_port[at] = port
+            out_index[at] = ints[external + i]
+            out_value[at] = value
+            at += np.uint64(1)
+    return np.int64(at)
 
 
 @op
 def shown(table, coef, real, wide, di, unit, i):  # type: ignore[no-untyped-def]
     """What neuron i gives away: its quantised activation, the copy of one that leaks, or a plain sum."""
     if table[unit + L.U_KIND] == L.PLAIN:
-        z = np.float64(real[table[unit + L.U_Z] + i])
+        z = np.float64(real[np.uint64(table[unit + L.U_Z]) + i])
         if table[unit + L.U_ZL] >= 0:
-            z += np.float64(real[table[unit + L.U_ZL] + i])
+            z += np.float64(real[np.uint64(table[unit + L.U_ZL]) + i])
         return z
     if table[unit + L.U_LEAK] >= 0:
-        return wide[table[unit + L.U_COPY] + i]
-    return di[table[unit + L.U_Q] + i] / coef[table[unit + L.U_LEVELS] + i * table[unit + L.U_STEP]]
+        return wide[np.uint64(table[unit + L.U_COPY]) + i]
+    levels = np.uint64(table[unit + L.U_LEVELS]) + i * np.uint64(table[unit + L.U_STEP])
+    return di[np.uint64(table[unit + L.U_Q]) + i] / coef[levels]

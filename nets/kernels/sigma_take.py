@@ -30,48 +30,54 @@ def take(table, ints, coef, wide, dyn, di, marks, ev_t, ev_index, ev_value, t): 
         last = dyn[q + C.Q_TAIL]
         if first == last or ev_t[base + first] > t:
             continue
-        x_at = table[unit + L.U_X]
-        copy_at = table[unit + L.U_COPY]
-        stamp_at = table[unit + L.U_STAMP]
-        mark_at = table[unit + L.U_MARK]
-        list_at = table[unit + L.U_LIST]
-        inside = table[unit + L.U_INT]
+        x_at = np.uint64(table[unit + L.U_X])
+        leaks = table[unit + L.U_LEAK] >= 0
+        copy_at = np.uint64(table[unit + L.U_COPY]) if leaks else x_at
+        stamp_at = np.uint64(table[unit + L.U_STAMP])
+        mark_at = np.uint64(table[unit + L.U_MARK])
+        inside = np.uint64(table[unit + L.U_INT])
         surface = table[unit + L.U_KIND] == L.SURFACE
-        rate = coef[table[unit + L.U_LEAK]] if table[unit + L.U_LEAK] >= 0 else 0.0
-        count = dyn[table[unit + L.U_COUNT]]
+        rate = coef[table[unit + L.U_LEAK]] if leaks else 0.0
+        any_changed = False
         superseded = 0
-        k = first
-        while k < last and ev_t[base + k] <= t:
-            i = np.uint64(ints[np.uint64(inside + ev_index[base + k])])
-            x = np.uint64(x_at) + i
-            stamp = np.uint64(stamp_at) + i
-            value = np.float64(ev_value[base + k])
+        at = t
+        fade = 1.0
+        end = np.uint64(base + last)
+        e = np.uint64(base + first)
+        while e < end and ev_t[e] <= t:
+            i = np.uint64(ints[inside + np.uint64(ev_index[e])])
+            x = x_at + i
+            stamp = stamp_at + i
+            value = np.float64(ev_value[e])
             changed = True
             if surface:
                 if rate > 0.0:
                     if dyn[stamp] != t:
                         a = math.exp(-rate * (t - dyn[stamp]))
                         wide[x] *= a
-                        wide[np.uint64(copy_at) + i] *= a
-                    value *= math.exp(-rate * (t - ev_t[base + k]))
+                        wide[copy_at + i] *= a
+                    if ev_t[e] != at:
+                        at = ev_t[e]
+                        fade = math.exp(-rate * (t - at))
+                    value *= fade
                 wide[x] += value
                 dyn[stamp] = t
-            elif ev_t[base + k] < dyn[stamp]:
+            elif ev_t[e] < dyn[stamp]:
                 superseded += 1
                 changed = False
             else:
-                dyn[stamp] = ev_t[base + k]
+                dyn[stamp] = ev_t[e]
                 changed = wide[x] != value
                 wide[x] = value
-            if changed and marks[np.uint64(mark_at) + i] == 0:
-                marks[np.uint64(mark_at) + i] = 1
-                di[np.uint64(list_at + count)] = i
-                count += 1
-            k += 1
-        dyn[table[unit + L.U_COUNT]] = count
-        dyn[q + C.Q_HEAD] = k
+            if changed:
+                marks[mark_at + (i >> np.uint64(6))] |= np.uint64(1) << (i & np.uint64(63))
+                any_changed = True
+            e += np.uint64(1)
+        if any_changed:
+            dyn[table[unit + L.U_COUNT]] = 1
+        dyn[q + C.Q_HEAD] = np.int64(e) - base
         dyn[counters + L.N_SUPERSEDED] += superseded
-        taken += k - first
+        taken += np.int64(e) - base - first
     return taken
 
 

@@ -17,6 +17,7 @@ from nets.kernels import continuous_layout as C
 from nets.kernels import sigma_layout as L
 from nets.linear import LINEAR, Real, constant_drive
 from nets.lower import Layout, Stamps, layout_of, lower
+from nets.sigma_delta.chunks import R_N, R_SITE, R_W, Strides, shape_of
 from nets.sigma_delta.fixed import folded, fraction_bits, reach, rounded
 from nets.sigma_delta.node import SigmaDelta, Surface
 from nets.sigma_delta.thresholds import SigmaThresholds
@@ -25,6 +26,9 @@ from nets.units import Wiring, wire
 FIRST_PORT_EVENTS = 4096
 NS = 1e-9
 LONGEST_LEAK_PER_S = 1e6
+LINE = 16
+"""At most so many numbers are in a cache line, or looked at in one instruction."""
+MOST_PADDED = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +39,10 @@ class State:
     wide: NDArray[np.float64]
     dyn: NDArray[np.int64]
     di: NDArray[np.int32]
-    marks: NDArray[np.uint8]
+    marks: NDArray[np.uint64]
 
     def copy(self) -> State:
-        return State(self.real.copy(), self.wide.copy(), self.dyn.copy(), self.di.copy(), self.marks.copy())
+        return State(*(_aligned(array) for array in (self.real, self.wide, self.dyn, self.di, self.marks)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,9 +116,10 @@ class _Tables:
     coef_count: int = 0
 
     def put_weights(self, values: Real) -> int:
-        at = self.weight_count
-        self.weights.append(np.ravel(values))
-        self.weight_count += values.size
+        """From the beginning of a cache line on."""
+        at = _up(self.weight_count)
+        self.weights += [np.zeros(at - self.weight_count), np.ravel(values)]
+        self.weight_count = at + values.size
         if self.weight_count > 2**31 - 1:
             raise UnsupportedError("the network has more than 2**31 weights")
         return at
@@ -139,6 +144,12 @@ class _Room:
     def take(self, count: int) -> int:
         at = self.used
         self.used += count
+        return at
+
+    def take_lines(self, count: int) -> int:
+        """Whole cache lines."""
+        at = self.used = _up(self.used)
+        self.used = _up(at + count)
         return at
 
 
@@ -181,24 +192,25 @@ def compile_sigma_delta(graph: Graph, dtype: Any, dt_ns: int, thresholds: SigmaT
         size = int(row[L.U_N])
         leaky = unit.kind != L.PLAIN and row[L.U_LEAK] >= 0
         if unit.port >= 0:
-            row[L.U_X], row[L.U_STAMP] = wide.take(size), dyn.take(size)
+            row[L.U_X], row[L.U_STAMP] = wide.take_lines(size), dyn.take(size)
         else:
-            row[L.U_Z] = real.take(size)
+            row[L.U_Z] = real.take_lines(size)
             rates = {by_name[p.source].leak_per_s for p in wiring.paths if p.target == unit.name} - {0.0}
             if rates:
-                row[L.U_ZL], row[L.U_DRIVE_LEAK] = real.take(size), put.put_coef(np.array([rates.pop() * NS]))
-        row[L.U_COPY] = wide.take(size) if leaky else -1
-        row[L.U_SHOWN] = wide.take(size) if unit.name in tapped else -1
-        row[L.U_Q] = di.take(size) if unit.kind != L.PLAIN else -1
+                row[L.U_ZL], row[L.U_DRIVE_LEAK] = real.take_lines(size), put.put_coef(np.array([rates.pop() * NS]))
+        row[L.U_COPY] = wide.take_lines(size) if leaky else -1
+        row[L.U_SHOWN] = wide.take_lines(size) if unit.name in tapped else -1
+        row[L.U_Q] = di.take_lines(size) if unit.kind != L.PLAIN else -1
         for column in (L.U_LAST, L.U_AWAKE, L.U_FRESH, L.U_ADDED, L.U_NONZERO):
             row[column] = dyn.take(1)
     awake = dyn.take(1)
     hashed_real, hashed_wide, hashed_dyn, hashed_di = real.used, wide.used, dyn.used, di.used
     for row in rows:
         size, sites = int(row[L.U_N]), int(row[L.U_SITES])
-        row[L.U_LIST], row[L.U_MARK], row[L.U_COUNT] = di.take(sites), marks.take(sites), dyn.take(1)
-        row[L.U_CH_I], row[L.U_CH_D], row[L.U_CH_N] = di.take(size), di.take(size), dyn.take(1)
+        row[L.U_LIST], row[L.U_MARK], row[L.U_COUNT] = di.take(sites + 2), marks.take(-(-sites // 64) + 1), dyn.take(1)
+        row[L.U_CH_I], row[L.U_CH_D], row[L.U_CH_N] = di.take(size + LINE), di.take(size + LINE), dyn.take(1)
     largest = int(rows[:, L.U_N].max())
+    groups, group_w, group_f = di.take((largest + 1) * L.G_SIZE), dyn.take(largest), real.take(largest)
 
     taps = sorted(wiring.taps, key=lambda tap: by_name[tap.unit].row)
     outs = [[outputs.index(tap.output), by_name[tap.unit].row] for tap in taps]
@@ -213,19 +225,21 @@ def compile_sigma_delta(graph: Graph, dtype: Any, dt_ns: int, thresholds: SigmaT
         L.H_UNIT_AT: L.H_SIZE, L.H_CONN_AT: conn_at, L.H_OUT_AT: conn_at + len(conns) * L.C_SIZE,
         L.H_T0: dyn.take(1), L.H_DT: dt_ns, L.H_SENT: dyn.take(sum(unit.report >= 0 for unit in units)),
         L.H_WORST_OUT: sum(int(rows[out[L.O_UNIT], L.U_N]) for out in outs), L.H_AWAKE: awake,
-        L.H_LEAKS: any(unit.leak_per_s > 0 for unit in units), L.H_SCRATCH_I: di.take(largest),
-        L.H_SCRATCH_D: di.take(largest), L.H_DENSE: round(256 * thresholds.rebuild),
+        L.H_LEAKS: any(unit.leak_per_s > 0 for unit in units), L.H_SCRATCH_I: di.take(largest + LINE),
+        L.H_SCRATCH_D: di.take(largest + LINE), L.H_DENSE: round(256 * thresholds.rebuild),
         L.H_REFRESH: L.FAR if kind == np.int64 else thresholds.refresh,
+        L.H_GROUPS: groups, L.H_GROUP_W: group_w, L.H_GROUP_F: group_f,
     }.items():  # fmt: skip
         header[column] = value
     table = np.concatenate(
         [header, rows.ravel(), np.array(conns, np.int64).ravel(), np.array(outs, np.int64).ravel()]
     ).astype(np.int64)
     arithmetic = np.dtype(np.float64) if kind == np.int64 else kind
-    weights, ints, coef = np.concatenate(put.weights).astype(arithmetic), np.concatenate(put.ints), _joined(put.coef)
+    weights = _aligned(np.concatenate([*put.weights, np.zeros(LINE)]).astype(arithmetic))
+    ints, coef = np.concatenate(put.ints), _joined(put.coef)
     state = State(
-        np.zeros(real.used, arithmetic), np.zeros(wide.used), np.zeros(dyn.used, np.int64),
-        np.zeros(di.used, np.int32), np.zeros(marks.used, np.uint8),
+        np.zeros(real.used + LINE, arithmetic), np.zeros(wide.used + LINE), np.zeros(dyn.used, np.int64),
+        np.zeros(di.used + LINE, np.int32), np.zeros(marks.used, np.uint64),
     )  # fmt: skip
     for k, name in enumerate(inputs):
         q = int(header[C.H_PORT_AT]) + k * C.Q_SIZE
@@ -371,6 +385,7 @@ def _describe(row: NDArray[np.int64], unit: Unit, put: _Tables, kind: Any) -> No
     # an event of a measurement names one neuron, not a place
     row[L.U_BLOCK] = 1 if unit.port >= 0 else unit.layout.block
     row[L.U_SITES], row[L.U_SITE] = size // row[L.U_BLOCK], unit.layout.block
+    row[L.U_INVERSE], row[L.U_SHIFT] = inverse(int(row[L.U_BLOCK]), size)
     row[L.U_EXT], row[L.U_INT] = put.put_ints(unit.layout.external), put.put_ints(unit.layout.internal)
     row[L.U_REPORT] = unit.report
     if not isinstance(node, SigmaDelta):
@@ -397,59 +412,112 @@ def _connection(put: _Tables, stamps: Stamps, source: Unit, unit: Unit) -> tuple
     number = internal[stamps.source[keep]]
     first, run, rows = stamps.first[keep], stamps.run[keep], stamps.rows[keep]
     synops = run * rows
-    at = put.put_weights(stamps.weights)
+    weight = stamps.weight[keep] + put.put_weights(stamps.weights)
     columns = (
-        stamps.weight[keep] + at, first, rows, run, stamps.weight_stride[keep], first // block,
-        (first + run - 1) // block - first // block + 1, synops,
+        first, weight, rows, run, stamps.weight_stride[keep], first // block,
+        (first + run - 1) // block - first // block + 1,
     )  # fmt: skip
     size = len(internal)
     each = np.bincount(number, minlength=size)
+    table, gain = np.stack(columns, axis=1), stamps.gain[keep]
     row = [0] * L.C_SIZE
     row[L.C_SRC] = source.row
-    table, gain = np.stack(columns, axis=1), stamps.gain[keep]
-    row[L.C_NSTRIDE], row[L.C_SSTRIDE] = stamps.neuron_stride, stamps.neuron_stride // block
-    row[L.C_ALIKE] = _alike(each, np.stack([first, rows, run], axis=1), source.layout.block)
-    row[L.C_SHARE], kept, own = 1, np.arange(len(table)), each
-    if row[L.C_ALIKE] and (apart := _apart(each, table, gain, source.layout.block)) is not None:
+    row[L.C_SHARE], own = 1, each
+    if (apart := _apart(each, table, gain, source.layout.block)) is not None:
         row[L.C_SHARE], row[L.C_APART] = source.layout.block, apart
         kept, own = np.flatnonzero(number % source.layout.block == 0), each[:: source.layout.block]
-    row[L.C_PTR] = put.put_ints(np.concatenate([[0], np.cumsum(own)]))
-    row[L.C_STAMP] = put.put_ints(table[kept])
-    row[L.C_GAIN] = put.put_weights(gain[kept])
+        table, gain = table[kept], gain[kept]
+    row[L.C_INVERSE], row[L.C_SHIFT] = inverse(row[L.C_SHARE], size)
+    strides = Strides(stamps.neuron_stride, stamps.neuron_stride // block)
+    row[L.C_PLACE], row[L.C_EVEN] = _places(put, own, table, gain, strides)
     row[L.C_LEAKS] = source.leak_per_s > 0
     row[L.C_MEAN] = max(1, round(int(synops.sum()) / size))
     per_source = np.bincount(number, weights=synops, minlength=size)
     return row, int(per_source.max(initial=0)), int(synops.sum())
 
 
-def _alike(each: NDArray[np.int64], places: NDArray[np.int64], site: int) -> bool:
-    """Whether all sources of one place have rectangles in the same places, in the same order."""
-    by_site = each.reshape(-1, site)
-    if not (by_site == by_site[:, :1]).all():
-        return False
-    return bool((places == places[_of_first(each, site)]).all())
-
-
 def _apart(each: NDArray[np.int64], table: NDArray[np.int64], gain: Real, site: int) -> int | None:
     """How far apart the weights of one place's sources lie, or None where their stamps differ in anything else."""
     if site == 1 or not len(table):
         return None
-    first = _of_first(each, site)
+    by_site = each.reshape(-1, site)
+    if not (by_site == by_site[:, :1]).all():
+        return None
+    start = np.concatenate([[0], np.cumsum(each)[:-1]]).reshape(-1, site)[:, 0]
+    # for every stamp, that of the first source of its place which has the same number among those of its source
+    first = np.repeat(start, by_site.sum(axis=1)) + _running(each)
     channel = np.repeat(np.arange(len(each)) % site, each)
     second = np.flatnonzero(channel == 1)[:1]
-    apart = int((table[second, L.S_W] - table[first[second], L.S_W])[0])
+    apart = int((table[second, R_W] - table[first[second], R_W])[0])
     as_first = table[first]
-    as_first[:, L.S_W] += channel * apart
+    as_first[:, R_W] += channel * apart
     same = apart >= 0 and (table == as_first).all() and (gain == gain[first]).all()
     return apart if same else None
 
 
-def _of_first(each: NDArray[np.int64], site: int) -> NDArray[np.int64]:
-    """For every stamp, that of the first source of its place which has the same number among those of its source."""
-    start = np.concatenate([[0], np.cumsum(each)[:-1]]).reshape(-1, site)[:, 0]
-    return np.repeat(start, each.reshape(-1, site).sum(axis=1)) + _running(each)
+def inverse(divisor: int, below: int) -> tuple[int, int]:
+    """(m, s) with i // divisor == i m >> s for all i below `below`, and no product beyond 63 bits."""
+    shift = (divisor * below).bit_length()
+    return (1 << shift) // divisor + 1, shift
+
+
+def _places(
+    put: _Tables, each: NDArray[np.int64], table: NDArray[np.int64], gain: Real, strides: Strides
+) -> tuple[int, bool]:
+    """Write the places and, each once, their shapes and gains; return where, and whether every place has one gain."""
+    count = len(each)
+    of, start = np.repeat(np.arange(count), each), np.cumsum(each) - each
+    some = np.flatnonzero(each)
+    places = np.zeros((count, L.P_SIZE), np.int64)
+    seen = table.copy()
+    if len(some):
+        places[some, L.P_N] = table[start[some], R_N]
+        places[some, L.P_W] = np.minimum.reduceat(table[:, R_W], start[some])
+        seen[:, R_N] -= places[of, L.P_N]
+        seen[:, R_W] -= places[of, L.P_W]
+        seen[:, R_SITE] -= table[start[of], R_SITE]
+    stamps, stamp = np.unique(seen, axis=0, return_inverse=True)
+    at, shape = _distinct(each, stamp.reshape(-1))
+    written = np.zeros(len(at), np.int64)
+    for k, (begin, many) in enumerate(at):
+        written[k] = put.put_ints(np.array(shape_of(stamps[stamp.reshape(-1)[begin : begin + many]], strides)))
+    places[:, L.P_SHAPE] = written[shape]
+    values, value = np.unique(gain, return_inverse=True)
+    even = bool((gain == gain[start[of]]).all())
+    if even:
+        places[some, L.P_GAIN] = value.reshape(-1)[start[some]]
+        places[:, L.P_GAIN] += put.put_weights(values)
+    else:
+        places[:, L.P_GAIN] = start + put.put_weights(gain)
+    return put.put_ints(places), even
+
+
+def _distinct(each: NDArray[np.int64], stamp: NDArray[np.int64]) -> tuple[list[tuple[int, int]], NDArray[np.int64]]:
+    """(first stamp, number of stamps) of every sequence of stamps that occurs, and which of them each place has."""
+    start, widest = np.cumsum(each) - each, int(each.max(initial=0))
+    which = np.arange(len(each))
+    if len(each) * widest <= MOST_PADDED:
+        padded = np.full((len(each), widest + 1), -1, np.int64)
+        padded[np.repeat(which, each), _running(each)] = stamp
+        _, one, which = np.unique(padded, axis=0, return_index=True, return_inverse=True)
+        start, each = start[one], each[one]
+    return list(zip(start.tolist(), each.tolist(), strict=True)), which.reshape(-1)
 
 
 def _running(each: NDArray[np.int64]) -> NDArray[np.int64]:
     """For every stamp, its number among those of its source."""
     return np.arange(int(each.sum())) - np.repeat(np.cumsum(each) - each, each)
+
+
+def _up(count: int) -> int:
+    return -(-count // LINE) * LINE
+
+
+def _aligned(values: NDArray[Any]) -> NDArray[Any]:
+    """A copy that begins with a cache line."""
+    line = LINE * 4
+    room = np.zeros(values.nbytes + line, np.uint8)
+    start = -room.ctypes.data % line
+    found = room[start : start + values.nbytes].view(values.dtype)
+    found[:] = values
+    return found

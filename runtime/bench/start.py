@@ -78,7 +78,7 @@ class Work:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--robot", type=Path, default=None, help="robot file, or the name of one in deploy/ (digits)")
+    parser.add_argument("--robot", type=Path, default=None, help="robot file, or the name of one in deploy/ (gaze)")
     parser.add_argument("--runs", type=int, default=5, help="starts measured (5)")
     parser.add_argument("--warm", action="store_true", help="only starts: compile nothing from cold")
 

@@ -29,6 +29,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7
 SYMBOLS = ("circle", "square", "diamond", "triangle")
 Box = tuple[float, float, float, float]
 """left, top, right, bottom"""
+Segment = tuple[tuple[float, float], tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -135,14 +136,11 @@ def _drawn(chart: Chart, style: dict[str, int]) -> list[str]:
     parts.append(_text(LEFT + inner_w / 2, HEIGHT - 10, chart.x_label, anchor="middle"))
     middle = TOP + inner_h / 2
     parts.append(_text(15, middle, chart.y_label, anchor="middle", turned=True))
-    taken: list[Box] = []
-    for name, y_value in chart.bounds:
+    for _, y_value in chart.bounds:
         _, y = at(across.low, y_value)
         parts.append(_segment(LEFT, y, LEFT + inner_w, y, MUTED, dashed=True))
-        parts.append(_text(LEFT + inner_w - 4, y - 5, name, anchor="end", size=SMALL, colour=MUTED))
-        taken.append((LEFT + inner_w - 8 - _width(name), y - 5 - SMALL, LEFT + inner_w, y))
     spots = {s: [at(x, y) for x, y in zip(s.xs, s.ys, strict=True)] for s in chart.series}
-    taken += [(x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS) for found in spots.values() for x, y in found]
+    taken = [(x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS) for found in spots.values() for x, y in found]
     for s, found in spots.items():
         if s.joined:
             way = " ".join(f"{x:.1f},{y:.1f}" for x, y in found)
@@ -151,6 +149,11 @@ def _drawn(chart: Chart, style: dict[str, int]) -> list[str]:
     for s, found in spots.items():
         parts += [_marker(style[s.name], x, y) for x, y in found]
     lines = [ends for s, found in spots.items() if s.joined for ends in pairwise(found)]
+    for name, y_value in chart.bounds:
+        _, y = at(across.low, y_value)
+        box = _beside_bound(name, y, taken, lines, inner_w)
+        taken.append(box)
+        parts.append(_text(box[0], y - 5, name, size=SMALL, colour=MUTED))
     for s, found in spots.items():
         for label, (x, y) in zip(s.labels, found, strict=bool(s.labels)):
             box = _free(label, x, y, taken, lines, inner_w)
@@ -165,14 +168,15 @@ def _drawn(chart: Chart, style: dict[str, int]) -> list[str]:
     return parts
 
 
-def _free(
-    label: str,
-    x: float,
-    y: float,
-    taken: list[Box],
-    lines: list[tuple[tuple[float, float], tuple[float, float]]],
-    inner_w: float,
-) -> Box:
+def _beside_bound(name: str, y: float, taken: list[Box], lines: list[Segment], inner_w: float) -> Box:
+    """A place on a bound for its name: at one of its ends or in the middle, the rightmost that is free."""
+    width = _width(name)
+    starts = (LEFT + inner_w - 4 - width, LEFT + 6.0, LEFT + (inner_w - width) / 2)
+    boxes = [(x, y - 5 - SMALL, x + width, y) for x in starts]
+    return min(boxes, key=lambda box: _covered(box, taken, lines))
+
+
+def _free(label: str, x: float, y: float, taken: list[Box], lines: list[Segment], inner_w: float) -> Box:
     """A place near a point for its label, where it covers least of what is there already."""
     width, height = _width(label), SMALL + 2.0
     offsets = (
@@ -180,16 +184,18 @@ def _free(
         (6, -height - 3), (6, 3), (-width - 6, -height - 3), (-width - 6, 3),
         (8, -2 * height), (8, height), (-width - 8, -2 * height), (-width - 8, height),
     )  # fmt: skip
-    best, least = (x, y, x + width, y + height), math.inf
-    for dx, dy in offsets:
-        box = (x + dx, y + dy, x + dx + width, y + dy + height)
+
+    def cost(box: Box) -> float:
         outside = max(0.0, LEFT - box[0]) + max(0.0, box[2] - LEFT - inner_w)
         outside += max(0.0, TOP - box[1]) + max(0.0, box[3] - HEIGHT + BOTTOM)
-        cost = 20 * outside + sum(_overlap(box, other) for other in taken)
-        cost += 25 * sum(_crosses(box, *ends) for ends in lines)
-        if cost < least:
-            best, least = box, cost
-    return best
+        return 20 * outside + _covered(box, taken, lines)
+
+    return min(((x + dx, y + dy, x + dx + width, y + dy + height) for dx, dy in offsets), key=cost)
+
+
+def _covered(box: Box, taken: list[Box], lines: list[Segment]) -> float:
+    """How much a box hides, in square pixels; a line through it counts as 25."""
+    return sum(_overlap(box, other) for other in taken) + 25 * sum(_crosses(box, *ends) for ends in lines)
 
 
 def _overlap(one: Box, other: Box) -> float:

@@ -14,6 +14,8 @@ from runtime.core.clock import SECOND, MonotonicClock
 from runtime.core.errors import ConfigError
 
 PACKAGE = Path(runtime.__file__ or "").resolve().parent
+DEFAULT = "gaze"
+"""The robot of `make run`."""
 
 
 def deploy_folder() -> Path:
@@ -26,13 +28,13 @@ def deploy_folder() -> Path:
 
 def robot_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "robot", nargs="?", type=Path, help="robot file, or the name of one in deploy/ (default: digits)"
+        "robot", nargs="?", type=Path, help=f"robot file, or the name of one in deploy/ (default: {DEFAULT})"
     )
 
 
 def find_robot_file(argument: Path | None) -> Path:
     """The file meant by the argument. Raises ConfigError naming what there is."""
-    name = Path("digits") if argument is None else argument
+    name = Path(DEFAULT) if argument is None else argument
     for candidate in (name, deploy_folder() / name, deploy_folder() / f"{name}.toml"):
         if candidate.is_file():
             return candidate.resolve()

@@ -12,7 +12,8 @@ from runtime.core.errors import ConfigError
 DESCRIPTION = """\
 Start a robot and keep it running until Ctrl-C, which stops it safely: actuators first.
 
-  tectum run                       the digits robot: real N-MNIST recordings, a trained network, a pointer servo
+  tectum run                       the gaze robot: a head on a shaken base, three sensors, one trained network
+  tectum run digits                real N-MNIST recordings, a trained network, a pointer servo
   tectum run street                events, frames, IMU and triggers of one camera at their native rates
   tectum run my.toml --record      your robot, recorded from the first packet on
   tectum run digits --speed 4      four times as fast

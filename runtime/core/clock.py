@@ -92,6 +92,8 @@ class MonotonicClock:
         if self._timer is None or self._timer.loop is not loop:
             self._timer = _Timer(loop)
         deadline = self._machine(t)
+        if time.monotonic_ns() >= deadline:
+            await asyncio.sleep(0)  # who is late catches up in turns: it must not keep the loop from everybody else
         while time.monotonic_ns() < deadline:
             await self._timer.at(deadline)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from runtime.config import Robot, load_robot
 from runtime.control import push_status
 from runtime.control_api import ControlApi
 from runtime.core.clock import SECOND, VirtualClock
+from runtime.core.packet import Packet
 from runtime.http.schemas import Status
 from runtime.links.local import LocalServer, Refusal
 from runtime.recording.reader import Recording
@@ -183,3 +185,42 @@ def test_each_sensor_of_a_gaze_robot_may_be_cut_in_turn_within_the_limits_and_th
     verdict = verify(path)
     assert verdict.same, verdict.first() or verdict.problems
     assert len([note for note in verdict.notes if "by hand" in note]) == 6
+
+
+def test_the_shipped_gaze_robot_goes_on_without_any_one_sensor_and_stops_without_all(tmp_path: Path) -> None:
+    errors: dict[str, float] = {}
+    sensors = ("camera", "dvs", "gyro")
+
+    async def main(clock: VirtualClock) -> None:
+        async with running(shipped("gaze"), clock, tmp_path) as service:
+            squares: list[float] = []
+
+            def take(arrived: int, packet: Packet) -> None:
+                if packet.topic.name == "truth/truth":
+                    squares.extend(float((row**2).sum()) for row in packet.data["error_px"])
+
+            async def rms(seconds: float) -> float:
+                squares.clear()
+                await clock.advance_to(clock.now() + round(seconds * SECOND))
+                return math.sqrt(sum(squares) / len(squares))
+
+            service.bus.tap(take)
+            await rms(0.4)
+            errors["nothing"] = await rms(1.0)
+            for name in sensors:
+                service.cut_sensor(name)
+                errors[name] = await rms(1.0)
+                modes = {name: a.limiter.mode for name, a in service.actuations.items()}
+                assert modes == {"pan": "active", "tilt": "active"}
+                service.restore_sensor(name)
+                await rms(0.3)
+            for name in sensors:
+                service.cut_sensor(name)
+            ttl_s = max(a.adapter.ttl_s for a in service.actuations.values())
+            await clock.advance_to(clock.now() + round((ttl_s + 2 * service.robot.check_s) * SECOND))
+            for actuation in service.actuations.values():
+                assert (actuation.limiter.mode, actuation.limiter.applied) == ("safe", 0.0)
+
+    virtually(main)
+    assert errors["nothing"] < 8.0, errors
+    assert max(errors.values()) < 24.0, f"without control it is about 25 px off, or 32 where it pushes away: {errors}"

@@ -112,3 +112,18 @@ def test_two_clocks_of_one_origin_agree() -> None:
 def test_a_speed_of_zero_is_refused() -> None:
     with pytest.raises(ValueError, match="speed is 0"):
         MonotonicClock(0)
+
+
+def test_who_is_late_lets_others_run() -> None:
+    async def main() -> list[str]:
+        clock, order = MonotonicClock(), list[str]()
+
+        async def late(name: str) -> None:
+            for _ in range(3):
+                await clock.sleep_until(clock.now() - 1)
+                order.append(name)
+
+        await asyncio.gather(late("a"), late("b"))
+        return order
+
+    assert asyncio.run(main()) == ["a", "b"] * 3

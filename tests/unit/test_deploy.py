@@ -14,6 +14,11 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]  # it ships no types
 
+from nets.nir import read
+from runtime.commands.common import find_robot_file
+from runtime.config import load_robot
+from sensors.gaze_definition import GazeWorld
+
 METRICS: dict[str, set[str]] = {
     "tectum_events_total": {"topic"},
     "tectum_lost_total": {"topic"},
@@ -39,6 +44,10 @@ TEXTS = (
     "deploy/grafana-dashboard.json",
     "deploy/recordings/ATTRIBUTION.md",
     "deploy/networks/ATTRIBUTION.md",
+    "deploy/digits.toml",
+    "deploy/gaze.toml",
+    "deploy/street.toml",
+    "deploy/worlds/gaze.toml",
     "deploy/networks/make_motion.py",
     "deploy/networks/motion.dialect.toml",
 )
@@ -268,3 +277,27 @@ def test_every_shipped_file_of_others_is_attributed(deploy: Path, folder: str, s
     for path in shipped:
         top = path.relative_to(deploy / folder).parts[0]
         assert re.search(rf"(?m)^## {re.escape(top)}/?$", text), top
+
+
+def test_the_gaze_robot_lives_in_the_world_that_its_network_was_trained_in(deploy: Path) -> None:
+    file = deploy / "networks" / "gaze.nir"
+    trained = json.loads(read(file).metadata["gaze"])
+    robot = load_robot(deploy / "gaze.toml")
+    parts = [*robot.sensors.values(), *robot.actuators.values()]
+    assert len(parts) == 6
+    for part in parts:
+        assert part.definition == GazeWorld(**trained["world"]), part.name
+    assert robot.sensors["dvs"].threshold == trained["dvs_threshold"]
+    assert file.stat().st_size < 1 << 20
+
+
+def test_no_sensor_of_the_gaze_robot_stops_it_alone(deploy: Path) -> None:
+    robot = load_robot(deploy / "gaze.toml")
+    assert all(output.requires == () for output in robot.outputs)
+    held = {entry.port for entry in robot.inputs if entry.encode["kind"] == "sample"} - {"turn"}  # that one leaks
+    assert held == {entry.port for entry in robot.inputs if entry.silent_after_s is not None}
+
+
+def test_the_default_robot_is_the_gaze_robot(deploy: Path) -> None:
+    assert find_robot_file(None) == deploy / "gaze.toml"
+    assert find_robot_file(Path("digits")) == deploy / "digits.toml"

@@ -19,7 +19,7 @@ from sensors.gaze_dvs import GazeDvs
 from sensors.gaze_rig import Rig
 
 MS = 1_000_000
-NETWORKS = {"gaze_small.nir": 1}
+NETWORKS = {"gaze.nir": 2, "gaze_small.nir": 1}
 GREY, TURN = 128.0, 0.1
 
 

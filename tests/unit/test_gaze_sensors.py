@@ -269,3 +269,17 @@ def test_however_it_is_read_a_sensor_says_the_same(shape: tuple[int, int]) -> No
     for a, b in zip(joined, at_once, strict=True):
         assert isinstance(b, np.ndarray)
         assert a.tobytes() == b.tobytes()
+
+
+def test_a_late_reader_finds_what_waits_in_one_packet_and_nothing_twice() -> None:
+    world, gyro, dvs = World(TEXTURE), GazeGyro(name="gyro"), GazeDvs(name="dvs", step_s=0.001)
+    late_gyro, late_dvs = Gyroscope(gyro, world, 0), Retina(dvs, world, 0)
+    samples, events = [late_gyro.take(behind) for behind in (0, 3 * MS, 0)], [late_dvs.take(b) for b in (0, 3 * MS, 0)]
+    assert [len(packet) for packet in samples] == [1, 4, 1]
+    assert [packet.until for packet in events] == [MS, 5 * MS, 6 * MS]
+    rig = Rig(TEXTURE, gyro=gyro, dvs=dvs)
+    np.testing.assert_array_equal(np.concatenate([packet.data for packet in samples]), rig.gyro(6 * MS)[1])
+    t, data = rig.dvs(6 * MS)
+    np.testing.assert_array_equal(np.concatenate([packet.t for packet in events]), t)
+    np.testing.assert_array_equal(np.concatenate([packet.data for packet in events]), data)
+    assert len(late_gyro.take(100 * MS)) == 5, "no long turn for the loop"

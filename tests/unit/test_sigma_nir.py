@@ -106,3 +106,35 @@ def test_levels_for_noise_make_a_quantum_of_six_sigma() -> None:
     assert 1 / levels_for_noise(0.01) == pytest.approx(0.06)
     with pytest.raises(ValueError, match=r"sigma is 0\.0"):
         levels_for_noise(0.0)
+
+
+@pytest.mark.parametrize("units", [4096, 100_000])
+def test_one_number_for_a_whole_layer_takes_no_room_and_is_there_for_every_reader(units: int, tmp_path: Path) -> None:
+    path = tmp_path / "wide.nir"
+    nodes: dict[str, n.Node] = {
+        "input": n.Input((units,)),
+        "layer": SigmaDelta(levels=7.5),
+        "output": n.Output((units,)),
+    }
+    graph = Graph(nodes, [("input", "layer"), ("layer", "output")])
+    with pytest.warns(ExportWarning):
+        write(path, graph)
+    assert path.stat().st_size < 30_000
+    assert read(path) == graph
+    with h5py.File(path) as file:
+        np.testing.assert_array_equal(file["node/nodes/layer/r"], np.full(units, 7.5, np.float32))
+    np.testing.assert_array_equal(nir.read(str(path)).nodes["layer"].v_threshold, np.ones(units))
+
+
+def test_numbers_that_differ_in_a_bit_are_stored_as_they_are(tmp_path: Path) -> None:
+    levels = np.zeros(1000, np.float32)
+    levels[:] = 7.5
+    weight = np.zeros((2, 1000), np.float32)
+    weight[1, -1] = -0.0
+    nodes: dict[str, n.Node] = {"input": n.Input((1000,)), "layer": SigmaDelta(levels=levels), "w": n.Linear(weight)}
+    nodes["output"] = n.Output((2,))
+    with pytest.warns(ExportWarning):
+        write(tmp_path / "w.nir", Graph(nodes, [("input", "layer"), ("layer", "w"), ("w", "output")]))
+    found = read(tmp_path / "w.nir").nodes["w"]
+    assert isinstance(found, n.Linear)
+    assert np.asarray(found.weight).tobytes() == weight.tobytes()

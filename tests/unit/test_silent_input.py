@@ -16,7 +16,7 @@ from nets.sigma_delta.node import SigmaDelta
 from runtime.core.packet import Packet
 from runtime.core.topic import Topic
 from runtime.merge import Step
-from runtime.pipeline import Pipeline
+from runtime.pipeline import Pipeline, WindowRow
 
 MS = 1_000_000
 TOPIC = Topic("gyro/gyro", np.dtype(("<f4", (2,))), "rad/s", 100.0)
@@ -85,3 +85,17 @@ def test_a_reset_begins_the_waiting_anew() -> None:
     fed = run.engine.counters.events_in
     run.run([passing(81 * MS)])
     assert run.engine.counters.events_in == fed + 2
+
+
+def test_an_hour_in_which_nothing_came_is_one_window_and_few_decisions() -> None:
+    run = pipeline()
+    run.digests = True
+    run.run([packet(5 * MS)])
+    hour = 3_600_000 * MS
+    found = run.run([packet(hour)])
+    windows = [row for row in found.rows if isinstance(row, WindowRow)]
+    assert [row.end for row in windows] == [hour]
+    assert len(found.decided) < 3000
+    assert found.decided[-1].decision.t == hour
+    assert [value.decision.value for value in found.decided][-1] == 4.0
+    assert values(run, [passing(hour + MS)]) == {hour + MS: 4.0}

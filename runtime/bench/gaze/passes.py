@@ -19,6 +19,7 @@ from nets import nodes as n
 from nets.graph import Graph
 from nets.shapes import convolution
 from nets.sigma_delta.node import SigmaDelta
+from runtime.bench.unavailable import UnavailableError
 from runtime.bench.video_dense import IR, OPSET
 from runtime.core.errors import ConfigError
 
@@ -40,10 +41,10 @@ class Part:
 
 
 def part(graph: Graph, given: Iterable[str], wanted: Sequence[str]) -> Part:
-    """Raises ConfigError where ONNX Runtime is absent: a plain dense pass would be no fair rival."""
+    """Raises UnavailableError where ONNX Runtime is absent: a plain dense pass would be no fair rival."""
     missing = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
     if missing:
-        raise ConfigError(f"dense passes need {' and '.join(missing)}: pip install onnx onnxruntime")
+        raise UnavailableError(f"dense passes need {' and '.join(missing)}: pip install onnx onnxruntime")
     runtime = importlib.import_module("onnxruntime")
     names = needed(graph, frozenset(given), wanted)
     options = runtime.SessionOptions()

@@ -1,12 +1,15 @@
 """What a unit's evaluation and an event's intake cost on this machine, in synaptic operations of the same engine.
 
-Steps of a network as wide as the one-axis gaze network's layers, each of the same number of readings: where more of
-them have changed, the rise over the layer's size is a synaptic operation, what handles the change included; where the
-layer is wider, the rise beyond those is an evaluation; where more readings bring nothing new, the rise is an intake.
+Steps of a network that differ in one thing alone, taken in turns, the least time of each kind counting:
+
+    synaptic operation   more of the readings have changed, over the changes and the layer's size; handling included
+    evaluation           a wider layer, over its units, beyond the operations of the one change
+    intake               more readings that bring nothing new, over their number
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +20,10 @@ from nets.sigma_delta.engine import SigmaDeltaEngine
 from nets.sigma_delta.node import SigmaDelta
 from runtime.core.clock import stopwatch_ns
 
-UNITS, NARROW, SOURCES, CHANGED = 128, 8, 64, 9
-BLOCKS, STEPS = 60, 100
+UNITS, NARROW, WIDE = 128, 8, 8192
+"""UNITS: the size of the layers of the one-axis network, whose work is weighed."""
+FED, FEW, MANY = 256, 16, 144
+ROUNDS, STEPS = 120, 50
 
 
 @dataclass(frozen=True)
@@ -34,20 +39,34 @@ class Weights:
 
 
 def weigh() -> Weights:
-    """Least of many blocks of steps, so that other work on the machine does not count."""
-    one = _step_ns(SOURCES, 1, UNITS)
-    synop_ns = max((_step_ns(SOURCES, CHANGED, UNITS) - one) / (CHANGED - 1) / UNITS, 1e-3)
-    touch_ns = max((one - _step_ns(SOURCES, 1, NARROW)) / (UNITS - NARROW) - synop_ns, 0.0)
-    event_ns = max((_step_ns(SOURCES, 1, NARROW) - _step_ns(1, 1, NARROW)) / (SOURCES - 1), 0.0)
-    return Weights(touch_ns / synop_ns, event_ns / synop_ns, synop_ns)
+    """Measure all of them in turns, so that what else the machine does falls on all alike."""
+    kinds = {
+        "few": _steps(FED, FEW, UNITS),
+        "many": _steps(FED, MANY, UNITS),
+        "one": _steps(1, 1, UNITS),
+        "wide": _steps(1, 1, WIDE),
+        "alone": _steps(1, 1, NARROW),
+        "same": _steps(1 + FED, 1, NARROW),
+    }
+    ns = dict.fromkeys(kinds, float("inf"))
+    for _ in range(ROUNDS):
+        for name, step in kinds.items():
+            began = stopwatch_ns()
+            for _ in range(STEPS):
+                step()
+            ns[name] = min(ns[name], (stopwatch_ns() - began) / STEPS)
+    synop = max((ns["many"] - ns["few"]) / (MANY - FEW) / UNITS, 1e-3)
+    touch = max((ns["wide"] - ns["one"]) / (WIDE - UNITS) - synop, 0.0)
+    event = max((ns["same"] - ns["alone"]) / FED, 0.0)
+    return Weights(touch / synop, event / synop, synop)
 
 
-def _step_ns(fed: int, changing: int, units: int) -> float:
-    """One step of so many readings, of which some have changed: every unit is looked at."""
+def _steps(fed: int, changing: int, units: int) -> Callable[[], None]:
+    """Makes one step of so many readings at each call, of which some have changed."""
     random = np.random.default_rng(0)
-    weight = random.normal(0, 1e-3, (units, SOURCES)).astype(np.float32)
+    weight = random.normal(0, 1e-3, (units, fed)).astype(np.float32)
     nodes: dict[str, n.Node] = {
-        "in": n.Input((SOURCES,)),
+        "in": n.Input((fed,)),
         "quantiser": SigmaDelta(levels=1.0, slope=1.0),
         "product": n.Affine(weight, np.zeros(units, np.float32)),
         "layer": SigmaDelta(levels=1.0),
@@ -58,12 +77,10 @@ def _step_ns(fed: int, changing: int, units: int) -> float:
     engine = SigmaDeltaEngine(Graph(nodes, edges))
     index = np.arange(fed, dtype=np.int32)
     values = [np.where(index < changing, k, 0).astype(np.float32) for k in (0, 1)]
-    best = float("inf")
-    t = 0
-    for _ in range(BLOCKS):
-        began = stopwatch_ns()
-        for k in range(STEPS):
-            t += 1000
-            engine.step("in", np.full(fed, t), index, values[k % 2], t)
-        best = min(best, (stopwatch_ns() - began) / STEPS)
-    return best
+    t = np.zeros(fed, np.int64)
+
+    def step() -> None:
+        t[:] += 1000
+        engine.step("in", t, index, values[int(t[0]) // 1000 % 2], int(t[0]))
+
+    return step

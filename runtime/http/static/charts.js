@@ -1,6 +1,7 @@
 // Draws on canvases: images, spike rasters, traces and the dial of a servo.
 
 export const SPAN_S = 6;
+const GAP_S = 1;  // nothing is known in between
 const COLOURS = ["#f0b563", "#5aa9e6", "#63c79f", "#c58be0", "#e0604f", "#9db0c2", "#d7d06a", "#6fd3d8"];
 const BRIGHT = Array.from({ length: 16 }, (_, level) => 15 * (1 - (1 - level / 15) ** 1.8));
 const QUIET = "#8593a1", LINE = "#232c35";
@@ -41,6 +42,9 @@ export function drawImage(canvas, image) {
   context.putImageData(pixels, 0, 0);
 }
 
+// Older events are left out: a retina that is shaken would show nothing else.
+const RECENT = Array.from({ length: 16 }, (_, level) => (level / 15) ** 5);
+
 // A frame in grey, events of the same pixels over it, a cross on the target and a ring where the head looks; positions
 // are those of pixel centres.
 export function drawRetina(canvas, shown, frame, events, target, gaze) {
@@ -50,13 +54,14 @@ export function drawRetina(canvas, shown, frame, events, target, gaze) {
   const sheet = canvas.sheet || (canvas.sheet = document.createElement("canvas"));
   sheet.width = shown.w; sheet.height = shown.h;
   const pixels = new ImageData(shown.w, shown.h), out = pixels.data;
+  const gain = frame ? Math.min(3, 85 / Math.max(1, meanOf(frame))) : 0;
   for (let n = 0, at = 0; n < shown.w * shown.h; n++, at += 4) {
-    const grey = frame ? 0.62 * frame.data[n * frame.c] : 12;
-    const on = events ? BRIGHT[events.data[n] >> 4] / 15 : 0, off = events ? BRIGHT[events.data[n] & 15] / 15 : 0;
-    const keep = 1 - Math.max(on, off);
-    out[at] = grey * keep + 255 * on * 0.95 + 70 * off;
-    out[at + 1] = grey * keep + 170 * on * 0.95 + 150 * off;
-    out[at + 2] = grey * keep + 60 * on + 245 * off;
+    const grey = frame ? Math.min(235, gain * frame.data[n * frame.c]) : 12;
+    const on = events ? RECENT[events.data[n] >> 4] : 0, off = events ? RECENT[events.data[n] & 15] : 0;
+    const [share, red, green, blue] = on >= off ? [0.85 * on, 250, 165, 50] : [0.85 * off, 60, 140, 250];
+    out[at] = grey + share * (red - grey);
+    out[at + 1] = grey + share * (green - grey);
+    out[at + 2] = grey + share * (blue - grey);
     out[at + 3] = 255;
   }
   sheet.getContext("2d").putImageData(pixels, 0, 0);
@@ -77,6 +82,12 @@ export function drawRetina(canvas, shown, frame, events, target, gaze) {
     });
   }
   context.restore();
+}
+
+function meanOf(frame) {
+  let sum = 0;
+  for (const value of frame.data) sum += value;
+  return sum / frame.data.length;
 }
 
 // Columns of a raster by absolute bin; frames overlap, so a lost one leaves no hole.
@@ -229,6 +240,7 @@ export function drawLines(canvas, now, lines, low, high, marks = []) {
     line.series.t.forEach((t, n) => {
       const v = line.series.v[n][line.column];
       if (t < now - SPAN_S - 0.2 || !Number.isFinite(v)) { before = null; return; }
+      if (!line.step && n && t - line.series.t[n - 1] > GAP_S) before = null;
       if (before === null) context.moveTo(x(t), y(v));
       else { if (line.step) context.lineTo(x(t), before); context.lineTo(x(t), y(v)); }
       before = y(v);
@@ -237,14 +249,17 @@ export function drawLines(canvas, now, lines, low, high, marks = []) {
   }
   context.setLineDash([3, 3]);
   context.textBaseline = "top";
+  let taken = -Infinity, line = 0;
   for (const mark of marks) {
     if (mark.t < now - SPAN_S) continue;
     const at = Math.round(x(mark.t)) + 0.5;
     context.strokeStyle = COLOURS[0]; context.lineWidth = 1.2;
     context.beginPath(); context.moveTo(at, 0); context.lineTo(at, height); context.stroke();
-    const before = at + 4 + context.measureText(mark.text).width > width;
+    const long = 8 + context.measureText(mark.text).width, before = at + long > width, from = before ? at - long : at;
+    line = from < taken ? (line + 1) % 4 : 0;  // a text that would run into the last one stands below it
+    taken = Math.max(taken, from + long);
     context.textAlign = before ? "right" : "left";
-    context.fillStyle = COLOURS[0]; context.fillText(mark.text, before ? at - 4 : at + 4, 3);
+    context.fillStyle = COLOURS[0]; context.fillText(mark.text, before ? at - 4 : at + 4, 3 + 13 * line);
   }
   context.restore();
 }

@@ -33,8 +33,8 @@ export function showRetina(frame, events, truth, isCut) {
   for (const node of el("retina-legend").querySelectorAll(".of-truth")) node.hidden = !last;
 }
 
-// marks: [{t, text}], moments at which a sensor was cut or restored.
-export function showError(truth, now, marks) {
+// marks: [{t, text}], moments at which a sensor was cut or restored; wide: pixels of a row of what it sees.
+export function showError(truth, now, marks, wide) {
   el("error-card").hidden = !truth || !truth.t.length;
   if (el("error-card").hidden) return;
   const whole = { t: truth.t, v: truth.v.map((v) => [Math.hypot(v[ERROR], v[ERROR + 1])]) };
@@ -44,6 +44,7 @@ export function showError(truth, now, marks) {
     sum += whole.v[n][0] ** 2; count++;
     high = Math.max(high, whole.v[n][0]);
   });
+  put(el("error-note"), `Pixels from where the head looks to the target${wide ? `, in a picture ${wide} wide` : ""}. Dashed: a sensor cut or back.`);
   put(el("error-rms"), count ? Math.sqrt(sum / count).toFixed(1) : "–");
   drawLines(el("error"), now, [{ series: whole, column: 0, colour: "#63c79f" }], 0, 1.08 * high, marks);
 }
@@ -71,9 +72,10 @@ export function story(s, hasTruth) {
   if (!s.network || !feeding.length) return "";
   const names = feeding.length > 1 ? `${feeding.slice(0, -1).join(", ")} and ${feeding[feeding.length - 1]} feed` : `${feeding[0]} feeds`;
   const each = feeding.length > 1 ? ", each at its own rate, the moment something arrives" : " the moment something arrives";
-  const does = !driven.length ? "" : hasTruth ? " It turns the head to keep its gaze on the target while the base is shaken." : ` It drives ${driven.join(", ")}.`;
+  const does = hasTruth ? "A head on a shaken base keeps its gaze on a moving target. " : "";
+  const drives = driven.length && !hasTruth ? ` It drives ${driven.join(", ")}.` : "";
   const cut = hasTruth && feeding.length > 1 ? " Cut a sensor and watch the others take over." : "";
-  return `${names} one network${each}; only what changed is computed.${does}${cut}`;
+  return `${does}${does ? names[0].toUpperCase() + names.slice(1) : names} one network${each}; only what changed is computed.${drives}${cut}`;
 }
 
 export function legend(list) {

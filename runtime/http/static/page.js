@@ -281,10 +281,15 @@ function isCut(topic) {
   return Boolean(status) && status.sensors.some((sensor) => sensor.state === "cut" && sensor.topics.includes(topic));
 }
 
+function widthOf(topic) {
+  const found = status && status.topics.find((each) => each.name === topic);
+  return found && found.extent ? found.extent[1] : 0;
+}
+
 function showLive() {
   const [frame, events] = retina || [];
   showRetina(pictures.get(frame), pictures.get(events), series.get(truth), isCut);
-  showError(series.get(truth), live.t, marks.list);
+  showError(series.get(truth), live.t, marks.list, widthOf(frame || events));
   if (status) drawSensors(status, live.t, series, activities);
   for (const [name, image] of pictures) {
     if (!image.fresh || name === frame || name === events) continue;
@@ -343,8 +348,14 @@ function showActuators() {
   empty("angles", "no actuators");
 }
 
+// An output that only passes a number on has its place beside its actuator.
+const decides = (output) => Boolean(output.label) || (output.scores || []).length > 2 || !output.to;
+
 function showDecisions() {
-  for (const output of status.outputs) {
+  const plain = status.outputs.length > 0 && !status.outputs.some(decides);
+  el("decisions").hidden = plain;
+  el("actuators").className = `card ${plain ? "wide-3" : "wide-2"}`;
+  for (const output of plain ? [] : status.outputs) {
     const latest = live && live.decisions && (live.decisions[output.to] || live.decisions[output.name]);
     const scores = (latest && latest.scores.length ? latest.scores : output.scores) || [];
     const figure = box("scores", `${output.name} ${output.to}`, () => {

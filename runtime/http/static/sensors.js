@@ -62,6 +62,7 @@ export function showSensors(s) {
     put(button, cut ? "Restore" : "Cut"); kind(button, cut ? "switch primary" : "switch");
     button.dataset.turn = cut ? "restore" : "cut";
     button.setAttribute("aria-label", `${cut ? "restore" : "cut"} ${sensor.name}`);
+    button.hidden = Boolean(said[0]) && role(said[0]) === "truth";  // no robot has it: there is nothing to lose
     const main = said[0], unused = s.network && !fed.has(sensor.name) ? " The network does not get it." : "";
     put(purpose, cut ? "Cut by hand: it is closed until you restore it; the rest goes on without it." : main ? PURPOSE[role(main)](main) + unused : sensor.kind);
     row.classList.toggle("off", state !== "live");

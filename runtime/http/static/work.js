@@ -35,7 +35,7 @@ export function showWork(s, perSecond) {
   el("work-dense").style.width = work ? share(work.dense) : "0";
   put(el("work-done-number"), work ? short(work.done + work.units) : "–");
   put(el("work-dense-number"), work ? short(work.dense) : "–");
-  put(el("work-note"), work ? `A second: ${short(work.done)} operations on weights and ${short(work.units)} units touched. Dense: every weight ${short(work.passes)} times a second.` : "");
+  put(el("work-note"), work ? `A second: ${short(work.done)} operations on weights and ${short(work.units)} units touched. Dense, as networks usually run: every weight ${short(work.passes)} times a second.` : "");
   if (work && perSecond !== seen) {
     seen = perSecond;
     past = [...past.slice(1 - MINUTE), [work.done, work.units]];
