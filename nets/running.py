@@ -123,9 +123,10 @@ def packet_of(numbers: Mapping[str, int], port: str, t: Any, index: Any, value: 
     number = numbers.get(port)
     if number is None:
         raise FeedError(f"there is no input port {port!r}; there are {', '.join(numbers)}")
-    times = _typed(port, "t", t, INT64)
-    where = _typed(port, "index", index, INT32)
-    size = NO_VALUES if value is None else _typed(port, "value", value, FLOAT32)
+    times = t if _is_plain(t, INT64) else _typed(port, "t", t, INT64)
+    where = index if _is_plain(index, INT32) else _typed(port, "index", index, INT32)
+    given = NO_VALUES if value is None else value
+    size = given if _is_plain(given, FLOAT32) else _typed(port, "value", given, FLOAT32)
     if len(times) != len(where) or (value is not None and len(size) != len(times)):
         raise FeedError(f"{port}: {len(times)} times, {len(where)} indices, {len(size)} values; expected as many each")
     return number, times, where, size, value is not None
@@ -147,14 +148,15 @@ def refuse_past(until: int, now: int) -> NoReturn:
     raise FeedError(f"cannot advance to {until}: the network is at {now}, and time never runs backwards")
 
 
+def _is_plain(array: Any, dtype: Any) -> bool:
+    """Whether a kernel takes it as it is: it is compiled for one type, and fast with writable arrays alone."""
+    return type(array) is np.ndarray and array.dtype is dtype and array.ndim == 1 and array.flags.carray
+
+
 def _typed(port: str, what: str, array: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """As the kernel takes it: calls are fast with writable arrays alone, and it is compiled for one type."""
-    if type(array) is np.ndarray and array.dtype is dtype and array.ndim == 1:
-        flags = array.flags
-        if flags.carray:  # contiguous, aligned and writable
-            return array
-        if flags.c_contiguous:
-            return array.copy()
+    """As the kernel takes it."""
+    if type(array) is np.ndarray and array.dtype == dtype and array.ndim == 1 and array.flags.c_contiguous:
+        return np.array(array, dtype)  # of the one dtype there is, and writable
     given = np.asarray(array)
     if given.ndim != 1 or (given.size and given.dtype.kind not in ("fiu" if dtype is FLOAT32 else "iu")):
         raise FeedError(f"{port}: {what} is {given.dtype}{given.shape}, expected {dtype}(n,)")

@@ -42,7 +42,7 @@ GAINS = ((1.0, 160.0), (2.0, 160.0), (2.0, 250.0), (3.0, 250.0))
 FINENESS = (0.5, 1.0)
 """Times the levels of training: from coarse to fine."""
 AS_WELL = 1.01
-"""Times the least error."""
+"""Times the error without rounding."""
 
 
 @dataclass(frozen=True)
@@ -135,21 +135,22 @@ def _student(plan: Plan, network: GazeNetwork, worlds: Sequence[GazeWorld], seed
 
 
 def choose(plan: Plan, network: GazeNetwork, say: Any) -> Way:
-    """The gains that hold best, then the coarsest levels that hold about as well, in worlds of neither training nor
-    evaluation.
+    """The gains that hold best, then the coarsest levels that hold as well as none would, in worlds of neither training
+    nor evaluation.
     """
-    worlds = _worlds(plan, TUNED, 2)
+    worlds = _worlds(plan, TUNED, 6)
 
-    def best(ways: Sequence[Way], slack: float) -> Way:
-        results = hold(network, ways, worlds, 6.0, THRESHOLD)
+    def tried(ways: Sequence[Way]) -> list[Result]:
+        results = hold(network, ways, worlds, 8.0, THRESHOLD)
         for result in results:
-            say(f"{result.way.name}: {result.rms_px:.2f} px, {result.operations / 1e6:.2f} M operations/s")
-        least = min(result.rms_px for result in results)
-        return next(result.way for result in results if result.rms_px <= least * slack)
+            say(f"{result.way.name}: {result.rms_px:.3f} px, {result.operations / 1e6:.2f} M operations/s")
+        return results
 
-    way = best([Way(f"gain {g}, pull {p}", gain=g, pull=p) for g, p in GAINS], 1.0)
-    finer = [replace(way, name=f"levels {LEVELS * f:g}", fineness=f) for f in FINENESS]
-    return best(finer, AS_WELL)
+    ways = [Way(f"gain {g}, pull {p}", gain=g, pull=p) for g, p in GAINS]
+    best = min(tried(ways), key=lambda result: result.rms_px).way
+    levels = [replace(best, name=f"levels {LEVELS * f:g}", fineness=f) for f in FINENESS]
+    endless, *results = tried([replace(best, name="endless levels", fineness=0.0), *levels])
+    return next((r.way for r in results if r.rms_px <= AS_WELL * endless.rms_px), levels[-1])
 
 
 def _worlds(plan: Plan, first: int, n: int) -> list[GazeWorld]:

@@ -103,6 +103,7 @@ class SigmaDeltaEngine:
         self._queues = Queues(self._state.dyn[self._ports].reshape(-1, C.Q_SIZE))
         self._counts = self._state.dyn[counters_at : counters_at + L.N_SIZE]
         self._kept = slice(counters_at, None)
+        self._now_at = int(table[C.H_NOW])
         self._out = Outputs(max(LEAST_OUTPUTS, 2 * int(table[L.H_WORST_OUT])))
         self._watch = WatchRing()
         self._digest = StateDigest()
@@ -160,7 +161,7 @@ class SigmaDeltaEngine:
         """Buffer readings of a port, oldest first; return how many are older than network time."""
         packet = packet_of(self._numbers, port, t, index, value)
         while True:
-            status, position = feed(self._program.table, self._state.dyn, *self._queues.arrays, *packet)
+            status, position = feed(*self._intake, *packet)
             if status == TAKEN:
                 return int(position)
             if status != ROOM:
@@ -171,7 +172,7 @@ class SigmaDeltaEngine:
     def advance(self, until: int) -> Spikes:
         """Take in every event up to and including `until`; return what the outputs show anew."""
         end = int(until)
-        if end < self.now:
+        if end < self._state.dyn.item(self._now_at):
             refuse_past(end, self.now)
         parts = []
         while True:
@@ -199,6 +200,7 @@ class SigmaDeltaEngine:
     def _fix(self) -> None:
         """Gather what every call of the kernel takes: again whenever one of these arrays is another."""
         state, program = self._state, self._program
+        self._intake = (program.table, state.dyn, *self._queues.arrays)
         self._fixed = (
             program.table, program.ints, program.weights, program.coef, state.real, state.wide, state.dyn, state.di,
             state.marks, *self._queues.arrays, *self._out.arrays, self._watch.rows,
