@@ -138,7 +138,8 @@ class Parent:
         gateway = asyncio.create_task(self._keep_gateway(), name="gateway")
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if self._stop.is_set() and control.returncode is None and not self._killed_because:
+            alive = control.returncode is None
+            if self._stop.is_set() and not self._killed_because and (alive or not self._ready.is_set()):
                 return await self._stop_control(control)
             if control.returncode == 0:
                 return EXIT_OK
@@ -153,7 +154,8 @@ class Parent:
         """The ordinary end: control makes safe, closes, flushes; killed, and made safe from here, if too slow."""
         notify(self._notify, "STOPPING=1")
         self._tell("Stopping: actuators to their safe state first")
-        control.send_signal(signal.SIGTERM)
+        if control.returncode is None:
+            control.send_signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(STOP_S):
                 await control.wait()
