@@ -5,9 +5,9 @@ time. Levels were fixed in training, in worlds of other seeds. Error: root mean 
 target, half a second after the start and later. Latency: from a bump's onset until the command has answered half of it,
 event time. Operations a second: graded, one for each weight that a change or a pass meets; adds, one for each weight
 and quantum; touches, units evaluated; all, graded plus touches and values fed, both weighted by what they cost this
-machine. Zeros skipped: what of a dense pass lies behind a value that is not 0. Network: time in the network alone, its
-intake of events included; dense passes are ONNX Runtime's in one thread. Process: all of it, the world's simulation
-included.
+machine. Zeros skipped: what of a dense pass lies behind a value that is not 0. Network: time in the network alone, of
+tectum with its intake of events, of a dense rival only the passes of ONNX Runtime in one thread. Process: all of it,
+the world's simulation included.
 """
 
 from __future__ import annotations

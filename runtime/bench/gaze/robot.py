@@ -73,7 +73,7 @@ class Measured:
     input_events: float
     """DVS events, frames and gyro samples."""
     network_s: float
-    """Seconds spent in the network, intake included."""
+    """Seconds spent in the network: of tectum all calls, of a rival its passes alone."""
     process_s: float
     """Processor time of the whole process, the world's simulation included."""
     periods_us: list[float] = field(repr=False)
