@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from nets.kernels.build import part, warm
-from runtime.bench.gaze.results import Results, judged
+from runtime.bench.gaze.results import Results
 from runtime.bench.gaze.robot import Gaze, measure
 from runtime.bench.gaze.rows import Pair, Row
 from runtime.bench.gaze.scaled import wider
@@ -44,7 +44,7 @@ from runtime.bench.gaze.ways import (
     activities,
 )
 from runtime.bench.gaze.weights import weigh
-from runtime.bench.report import Report, Say
+from runtime.bench.report import Report, Say, judged
 from runtime.bench.svg import page
 from runtime.commands.common import deploy_folder, use_kernel_cache
 from runtime.config import make_robot

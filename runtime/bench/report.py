@@ -32,13 +32,22 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     return "\n".join("  ".join(line).rstrip() for line in zip(*padded, strict=True))
 
 
-def targets(checks: list[tuple[str, float, float]]) -> tuple[str, tuple[str, ...]]:
-    """(lines for people, those missed) of checks (what, figure, most it may be)."""
+Check = tuple[str, float, str, float]
+"""What, the figure, whether it must be "at most" or "at least", of what."""
+
+
+def judged(checks: Sequence[Check], form: str = ".3g") -> tuple[str, tuple[str, ...]]:
+    """(lines for people, those missed)."""
     lines, missed = [], []
-    for what, figure, most in checks:
-        met = figure <= most
-        line = f"{what}: {figure:.2f} (at most {most:g})"
+    for what, figure, side, bound in checks:
+        met = figure <= bound if side == "at most" else figure >= bound
+        line = f"{what}: {figure:{form}} ({side} {bound:g})"
         lines.append(f"{line}: {'met' if met else 'MISSED'}")
         if not met:
             missed.append(line)
     return "\n".join(lines), tuple(missed)
+
+
+def targets(checks: list[tuple[str, float, float]]) -> tuple[str, tuple[str, ...]]:
+    """`judged`, of checks (what, figure, most it may be)."""
+    return judged([(what, figure, "at most", most) for what, figure, most in checks], ".2f")

@@ -31,7 +31,7 @@ from nets.convert.work import dense_work
 from nets.graph import Graph
 from nets.kernels.build import part, warm
 from runtime.bench.ladder import Ladder, read_ladder
-from runtime.bench.report import Report, Say, table
+from runtime.bench.report import Check, Report, Say, judged, table
 from runtime.bench.shown import Shown
 from runtime.bench.sigma_delta_plot import plot
 from runtime.bench.sliding import SHOWN, TRAINED, read_digits, slide
@@ -244,7 +244,7 @@ def _given(graph: Graph) -> tuple[int, ...]:
 def _targets(
     rows: list[dict[str, Any]], rates: list[dict[str, Any]], slid: list[dict[str, Any]]
 ) -> tuple[str, tuple[str, ...]]:
-    checks: list[tuple[str, float, str, float]] = []
+    checks: list[Check] = []
     for row in rows:
         if row["levels"] == STATED["video"]:
             what = f"{row['clip']}, {row['levels']} levels"
@@ -258,14 +258,7 @@ def _targets(
             what = f"digits, {row['levels']} levels"
             checks.append((f"{what}: agreement", row["agreement"], "at least", LEAST_AGREEMENT))
             checks.append((f"{what}: times fewer operations", row["fewer"], "at least", FEWER["digits"]))
-    lines, missed = [], []
-    for what, figure, side, bound in checks:
-        met = figure <= bound if side == "at most" else figure >= bound
-        line = f"{what}: {figure:.3g} ({side} {bound:g})"
-        lines.append(f"{line}: {'met' if met else 'MISSED'}")
-        if not met:
-            missed.append(line)
-    return "\n".join(lines), tuple(missed)
+    return judged(checks)
 
 
 def _video_table(rows: list[dict[str, Any]], dense: Rival) -> str:

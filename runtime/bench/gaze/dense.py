@@ -35,8 +35,6 @@ class Spent:
     ns: list[tuple[int, int]] = field(default_factory=list)
     """(network time, how long) of each pass; what it holds of the sensors comes for nothing."""
     macs: float = 0.0
-    nonzero: float = 0.0
-    """Multiply-adds behind a value that is not 0, as the passes that were looked at had them."""
     touches: float = 0.0
     events: int = 0
 

@@ -6,7 +6,6 @@ from others, so that a branch can be left out where its sensor brought nothing.
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,9 +18,8 @@ from nets import nodes as n
 from nets.graph import Graph
 from nets.shapes import convolution
 from nets.sigma_delta.node import SigmaDelta
+from runtime.bench.dense_onnx import session
 from runtime.bench.unavailable import UnavailableError
-from runtime.bench.video_dense import IR, OPSET
-from runtime.core.errors import ConfigError
 
 Values = dict[str, NDArray[np.float32]]
 
@@ -45,15 +43,10 @@ def part(graph: Graph, given: Iterable[str], wanted: Sequence[str]) -> Part:
     missing = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
     if missing:
         raise UnavailableError(f"dense passes need {' and '.join(missing)}: pip install onnx onnxruntime")
-    runtime = importlib.import_module("onnxruntime")
     names = needed(graph, frozenset(given), wanted)
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
     inside = [name for name in names if name not in given]
     starts = tuple(name for name in names if name in given)
-    session = runtime.InferenceSession(_model(graph, starts, inside, wanted), options, ["CPUExecutionProvider"])
-    return Part(starts, tuple(wanted), session)
+    return Part(starts, tuple(wanted), session(graph, starts, inside, wanted))
 
 
 def needed(graph: Graph, given: frozenset[str], wanted: Sequence[str]) -> list[str]:
@@ -108,51 +101,3 @@ def _reached(size: int, many: int, kernel: int, stride: int, padding: int, dilat
         at = first * stride - padding + dilation * np.arange(kernel)
         counts[at[(at >= 0) & (at < size)]] += 1
     return counts
-
-
-def _model(graph: Graph, given: Sequence[str], inside: Sequence[str], wanted: Sequence[str]) -> bytes:
-    onnx = importlib.import_module("onnx")
-    make = importlib.import_module("onnx.helper")
-    arrays = importlib.import_module("onnx.numpy_helper")
-    nodes: list[Any] = []
-    weights: list[Any] = []
-
-    def put(name: str, values: Any) -> str:
-        weights.append(arrays.from_array(np.asarray(values, np.float32), name))
-        return name
-
-    def add(kind: str, into: Sequence[str], name: str, **options: Any) -> None:
-        nodes.append(make.make_node(kind, list(into), [name], **options))
-
-    for name in inside:
-        node, into = graph.nodes[name], list(graph.into(name))
-        if len(into) > 1:
-            add("Sum", into, f"{name}.sum")
-            into = [f"{name}.sum"]
-        match node:
-            case n.Conv2d():
-                kernel, strides, (top, bottom, left, right), dilations = convolution(name, node)
-                bias = np.broadcast_to(node.bias, (len(kernel),))
-                add(
-                    "Conv", [*into, put(f"{name}.w", kernel), put(f"{name}.b", bias)], name, group=node.groups,
-                    strides=list(strides), dilations=list(dilations), pads=[top, left, bottom, right],
-                )  # fmt: skip
-            case n.Affine():
-                add("Gemm", [*into, put(f"{name}.w", node.weight), put(f"{name}.b", node.bias)], name, transB=1)
-            case n.Linear():
-                add("Gemm", [*into, put(f"{name}.w", node.weight)], name, transB=1)
-            case n.Flatten():
-                add("Flatten", into, name)
-            case SigmaDelta() if node.activation != "prelu":
-                add("Relu" if node.activation == "relu" else "Identity", into, name)
-            case n.Output():
-                add("Identity", into, name)
-            case _:
-                raise ConfigError(f"{name}: {node.kind} has no dense pass here; expected layers of a gaze network")
-
-    def end(name: str) -> Any:
-        return make.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, *graph.shapes[name]])
-
-    made = make.make_graph(nodes, "network", [end(k) for k in given], [end(k) for k in wanted], weights)
-    opset = [make.make_opsetid("", OPSET)]
-    return bytes(make.make_model(made, opset_imports=opset, ir_version=IR).SerializeToString())

@@ -12,14 +12,12 @@ import numpy as np
 from runtime.bench.gaze.rows import Pair, Row
 from runtime.bench.gaze.ways import ABLATED, CACHED, DENSE, FINENESS, FRAMES, SLOWER, TECTUM, WORN
 from runtime.bench.gaze.weights import Weights
-from runtime.bench.report import table
+from runtime.bench.report import Check, table
 from runtime.bench.svg import Chart
 
 LEAST_HURT, MOST_ERROR, MOST_WORN = 1.3, 1.02, 1.1
 FEWER = {"(i)": 12.0, "(i')": 5.0, "(i'')": 2.5}
 LEAST_CPU, PERIOD_US = 5.0, 1000.0
-Check = tuple[str, float, str, float]
-"""What, the figure, on which side it must stay, of what."""
 
 
 @dataclass
@@ -217,15 +215,3 @@ class Results:
 
 def _or_none(value: float, form: str) -> str:
     return "-" if math.isnan(value) else format(value, form)
-
-
-def judged(checks: list[Check]) -> tuple[str, tuple[str, ...]]:
-    """(lines for people, those missed)."""
-    lines, missed = [], []
-    for what, figure, side, bound in checks:
-        met = figure <= bound if side == "at most" else figure >= bound
-        line = f"{what}: {figure:.3g} ({side} {bound:g})"
-        lines.append(f"{line}: {'met' if met else 'MISSED'}")
-        if not met:
-            missed.append(line)
-    return "\n".join(lines), tuple(missed)
