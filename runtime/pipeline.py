@@ -329,6 +329,11 @@ def build_pipeline(robot: Robot, topics: Mapping[str, Topic], t0: int, engine: A
             encoder = make_encoder(kind, topics[entry.from_], engine.inputs[entry.port].shape, options)
         except ValueError as error:
             raise ConfigError(f"inputs[{i}].encode: {error}") from None
+        if entry.silent_after_s is not None and config.mode != "sigma-delta":
+            raise ConfigError(
+                f"inputs[{i}].silent_after_s: the network's mode is {config.mode!r}, expected 'sigma-delta': a spiking "
+                "input holds no value that could grow old"
+            )
         silent_ns = None if entry.silent_after_s is None else int(entry.silent_after_s * SECOND)
         inputs.append((entry.from_, entry.port, encoder, silent_ns))
     outputs = []

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from nets.kernels.build import part, warm
+from runtime.bench.gaze.passes import check_available
 from runtime.bench.gaze.results import Results
 from runtime.bench.gaze.robot import Gaze, measure
 from runtime.bench.gaze.rows import Pair, Row
@@ -56,6 +57,7 @@ SEEDS = (0, 1, 2)
 WIDTHS = (1, 2, 3, 4)
 SHORT_S, SHORTEST_S = 6.0, 3.0
 """Runs that show how something grows."""
+SHORTEST_RUN_S = 0.1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,6 +70,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, environment: dict[str, str], say: Say) -> Report:
     if args.plot is not None and args.plot.suffix != ".svg":
         raise ConfigError(f"--plot {args.plot}: expected a file that ends in .svg")
+    if args.plot is not None and not args.plot.absolute().parent.is_dir():
+        raise ConfigError(f"--plot {args.plot}: there is no folder {args.plot.parent}")
+    if not SHORTEST_RUN_S <= args.seconds <= 3600:
+        raise ConfigError(f"--seconds {args.seconds:g}: expected {SHORTEST_RUN_S:g} to 3600")
+    check_available()
     use_kernel_cache(environment)
     warm(parts=[part("sigma-delta", np.float32)])
     seconds = min(args.seconds, SHORTEST_S) if args.quick else args.seconds

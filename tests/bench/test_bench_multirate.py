@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
+import re
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +14,7 @@ import pytest
 from nets.graph import Graph
 from nets.sigma_delta.engine import SigmaDeltaEngine
 from nets.sigma_delta.node import SigmaDelta
+from runtime.bench import multirate
 from runtime.bench.gaze import passes
 from runtime.bench.gaze.dense import DenseEngine
 from runtime.bench.gaze.robot import Measured, measure
@@ -18,6 +23,7 @@ from runtime.bench.gaze.scaled import finer, wider
 from runtime.bench.gaze.ways import CACHED, DENSE, FRAMES, NONE, TECTUM
 from runtime.bench.gaze.weights import Weights
 from runtime.bench.multirate import floor_px, read_gaze
+from runtime.core.errors import ConfigError
 
 MS = 1_000_000
 
@@ -139,3 +145,17 @@ def test_what_nobody_can_know_grows_from_nothing_as_of_an_ornstein_uhlenbeck_rat
         rate = rate * np.exp(-1e-4 / 0.03) + kick * random.standard_normal(rate.size)
         moved += rate * 1e-4
     assert floor_px(world, 0.025) == pytest.approx(80.0 * moved.std(), rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seconds": 0.0}, "--seconds 0: expected 0.1 to 3600"),
+        ({"plot": Path("figure.png")}, "expected a file that ends in .svg"),
+        ({"plot": Path("nowhere/figure.svg")}, "there is no folder nowhere"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_anything_runs(changes: dict[str, Any], message: str) -> None:
+    args = argparse.Namespace(**{"quick": True, "seconds": 1.0, "plot": None, "axes": None, **changes})
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        multirate.run(args, {}, print)

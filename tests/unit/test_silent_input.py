@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterable
 
 import numpy as np
@@ -13,10 +14,13 @@ from nets.encode import make_encoder
 from nets.graph import Graph
 from nets.sigma_delta.engine import SigmaDeltaEngine
 from nets.sigma_delta.node import SigmaDelta
+from runtime.config import make_robot
+from runtime.core.errors import ConfigError
 from runtime.core.packet import Packet
 from runtime.core.topic import Topic
 from runtime.merge import Step
-from runtime.pipeline import Pipeline, WindowRow
+from runtime.pipeline import Pipeline, WindowRow, build_pipeline
+from tests.robots import DEPLOY
 
 MS = 1_000_000
 TOPIC = Topic("gyro/gyro", np.dtype(("<f4", (2,))), "rad/s", 100.0)
@@ -99,3 +103,12 @@ def test_an_hour_in_which_nothing_came_is_one_window_and_few_decisions() -> None
     assert found.decided[-1].decision.t == hour
     assert [value.decision.value for value in found.decided][-1] == 4.0
     assert values(run, [passing(hour + MS)]) == {hour + MS: 4.0}
+
+
+def test_a_spiking_network_has_no_input_that_could_grow_old() -> None:
+    tables = tomllib.loads((DEPLOY / "digits.toml").read_text())
+    tables["inputs"][0]["silent_after_s"] = 0.1
+    robot = make_robot(tables, DEPLOY, "digits.toml")
+    topics = {topic.name: topic for topic in robot.sensors["eye"].describe()}
+    with pytest.raises(ConfigError, match="silent_after_s: the network's mode is 'tick', expected 'sigma-delta'"):
+        build_pipeline(robot, topics, 0)

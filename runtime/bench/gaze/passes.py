@@ -39,14 +39,19 @@ class Part:
 
 
 def part(graph: Graph, given: Iterable[str], wanted: Sequence[str]) -> Part:
-    """Raises UnavailableError where ONNX Runtime is absent: a plain dense pass would be no fair rival."""
-    missing = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UnavailableError(f"dense passes need {' and '.join(missing)}: pip install onnx onnxruntime")
+    """Raises UnavailableError where ONNX Runtime is absent."""
+    check_available()
     names = needed(graph, frozenset(given), wanted)
     inside = [name for name in names if name not in given]
     starts = tuple(name for name in names if name in given)
     return Part(starts, tuple(wanted), session(graph, starts, inside, wanted))
+
+
+def check_available() -> None:
+    """Raises UnavailableError where ONNX Runtime is absent: a plain dense pass would be no fair rival."""
+    missing = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UnavailableError(f"dense passes need {' and '.join(missing)}: pip install onnx onnxruntime")
 
 
 def needed(graph: Graph, given: frozenset[str], wanted: Sequence[str]) -> list[str]:
